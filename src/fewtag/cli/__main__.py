@@ -1,0 +1,5 @@
+"""``python -m fewtag.cli``."""
+
+from fewtag.cli.app import main
+
+main()

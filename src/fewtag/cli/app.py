@@ -1,0 +1,61 @@
+"""The application: every verb, and what the outside sees of an error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+
+import typer
+
+from fewtag import __version__
+from fewtag.cli.check import check
+from fewtag.cli.convert import convert
+from fewtag.cli.corpus import corpus
+from fewtag.cli.demo import demo
+from fewtag.cli.evaluate import evaluate
+from fewtag.cli.info import info
+from fewtag.cli.init import init
+from fewtag.cli.predict import predict
+from fewtag.cli.split import split
+from fewtag.cli.train import train
+from fewtag.errors import FewtagError
+
+app = typer.Typer(
+    name="fewtag",
+    help="One tagger for many languages, from a few labeled sentences and much raw text.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 ok, 1 unexpected failure, 2 usage or configuration, 3 data errors, 4 something missing on this machine, "
+    "5 below --fail-under, 130 interrupted.",
+)
+for verb in (init, check, convert, split, train, evaluate, predict, corpus, demo, info):
+    app.command(verb.__name__)(verb)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        typer.echo(f"fewtag {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; errors the library raises on purpose become one sentence and an exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        app()
+    except FewtagError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception:
+        traceback.print_exc()
+        print("error: this is a fault in fewtag, not in your input; please report the lines above", file=sys.stderr)
+        sys.exit(1)

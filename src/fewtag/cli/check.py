@@ -1,0 +1,110 @@
+"""``fewtag check``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fewtag.cli.extras import need_training
+from fewtag.data.corpus import Corpus
+from fewtag.data.formats import FORMATS
+from fewtag.data.ledger import Ledger, Windows, find_oddities, ledger
+from fewtag.data.statistics import Statistics, statistics
+from fewtag.errors import ConfigError
+from fewtag.evaluation.tables import aligned
+
+if TYPE_CHECKING:
+    from fewtag.data.problems import Problem
+
+_SHOWN = 30
+
+
+def check(
+    dir: Annotated[Path, typer.Argument(help="Data folder.", metavar="DIR")],
+    languages: Annotated[str | None, typer.Option("--langs", help="Only these languages, e.g. en,de.")] = None,
+    encoder: Annotated[str | None, typer.Option("--encoder", help="Also follow every entity into this encoder's windows.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    fix: Annotated[Path | None, typer.Option("--fix", help="Write repaired copies (BIO, legal tags, UTF-8) into this folder.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Show every problem, not the first 30 of each kind of severity.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Check a data folder: counts, problems with file and line, and whether any entity gets lost. Exits 3 on errors."""
+    corpus = Corpus.from_dir(dir, languages=tuple(languages.split(",")) if languages else None)
+    find_oddities(corpus)
+    counts = ledger(corpus, _windows(encoder) if encoder else None)
+    table = statistics(corpus)
+    problems = corpus.problems
+    lost = [p for p in problems.errors if p.kind in ("lost", "split")]
+    if json_:
+        shown = {
+            "languages": {lang: {**asdict(table[lang]), "ledger": asdict(counts[lang])} for lang in corpus.languages},
+            "problems": [{**asdict(problem)} for problem in problems],
+            "ok": not (problems.errors or (strict and problems.warnings)),
+        }
+        print(json.dumps(shown, ensure_ascii=False))
+    else:
+        _print(corpus, table, counts, all_)
+        through = f"file, tokens and windows of {encoder}" if encoder else "file and tokens"
+        print(f"{'0 entities' if not lost else 'Entities were'} lost between {through}." if not lost else "Entities were lost, see above.")
+    if fix is not None:
+        _write_repaired(corpus, fix)
+    if problems.errors or (strict and len(problems)):
+        raise typer.Exit(3)
+
+
+def _print(corpus: Corpus, table: dict[str, Statistics], counts: dict[str, Ledger], show_all: bool) -> None:
+    header = ["", "train", "dev", "test", "raw", "types", "coverage", "avg len", "longest", "entities", "windows+", "errors", "warnings"]
+    rows = []
+    for language in corpus.languages:
+        row, own = table[language], {str(path) for path in corpus.paths.get(language, {}).values()}
+        mine = [p for p in corpus.problems if p.path in own]
+        cells = [row.train, row.dev, row.test, row.unlabeled, row.types, f"{row.coverage:.2f}%", f"{row.average_length:.2f}", row.longest]
+        cells += [counts[language].in_sentences, counts[language].windows, sum(p.is_error for p in mine), sum(not p.is_error for p in mine)]
+        rows.append([language, *map(str, cells)])
+    print(aligned(header, rows))
+    for title, some in (("errors", corpus.problems.errors), ("warnings", corpus.problems.warnings)):
+        if some:
+            print(f"\n{len(some)} {title}:")
+            _list(some if show_all else some[:_SHOWN])
+            if len(some) > _SHOWN and not show_all:
+                print(f"  and {len(some) - _SHOWN} more; --all shows them")
+    print()
+
+
+def _list(problems: list[Problem]) -> None:
+    for problem in problems:
+        print(f"  {problem}")
+
+
+def _windows(name: str) -> Windows:
+    need_training()
+    from fewtag.encoders import build_encoder
+    from fewtag.tagger.batch import plan_windows
+
+    encoder = build_encoder(name)
+
+    def ranges(sentences: object) -> list[list[tuple[int, int]]]:
+        subwords = encoder.tokenize([s.tokens for s in sentences])  # type: ignore[attr-defined]
+        return [[(w.start, w.end) for w in plan_windows(units.positions, encoder.max_positions)] for units in subwords]
+
+    return ranges
+
+
+def _write_repaired(corpus: Corpus, out: Path) -> None:
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(f"{out} is not empty; give --fix a new folder")
+    written = 0
+    for language, splits in corpus.sentences.items():
+        for split, sentences in splits.items():
+            name = "jsonl" if split == "unlabeled" or any(s.text is not None for s in sentences) else "conll"
+            write = FORMATS[name].write
+            assert write is not None, "both formats can be written"
+            write(sentences, out / language / f"{split}{FORMATS[name].suffixes[0]}")
+            written += len(sentences)
+    left = len([p for p in corpus.problems.errors if p.line])
+    print(f"{written} sentences written to {out}; {left} with errors are left out and listed above", file=sys.stderr)

@@ -1,0 +1,39 @@
+"""The run configuration of a command: file, environment, ``--set`` and flags, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fewtag.config import build, from_environment, merge, nest, overrides, read_toml
+
+if TYPE_CHECKING:
+    from fewtag.training.run_config import RunConfig
+
+
+def run_config(file: Path | None, pairs: Sequence[str], flags: dict[str, Any], folder: Path | None) -> RunConfig:
+    """Build the configuration.
+
+    Args:
+        file: the ``-c`` option; None looks for ``fewtag.toml`` in the data folder.
+        pairs: the ``--set`` options.
+        flags: dotted key -> value of the other options; None values are options not given.
+        folder: the data folder given on the command line.
+
+    Raises:
+        ConfigError: naming each wrong key or value.
+    """
+    from fewtag.training.run_config import RunConfig
+
+    if file is None and folder is not None and (folder / "fewtag.toml").exists():
+        file = folder / "fewtag.toml"
+    values: dict[str, Any] = read_toml(file) if file else {}
+    values = merge(values, from_environment())
+    values = merge(values, overrides(pairs))
+    if folder is not None:
+        values = merge(values, nest("data.dir", str(folder.resolve())))
+    for key, value in flags.items():
+        if value is not None:
+            values = merge(values, nest(key, value))
+    return build(RunConfig, values, str(file) if file else "configuration")

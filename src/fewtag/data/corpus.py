@@ -1,0 +1,152 @@
+"""A corpus: sentences by language and split, from a data folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from fewtag.data.formats import FORMATS, read_file
+from fewtag.data.problems import Problems
+from fewtag.errors import DataError
+from fewtag.text.sentence import Sentence
+from fewtag.text.tags import TagSet
+
+SPLITS = ("train", "dev", "test", "unlabeled")
+_ALIASES = {"valid": "dev", "validation": "dev", "val": "dev", "testa": "dev", "raw": "unlabeled", "testb": "test"}
+_QUIET = {"fewtag.toml", "split.json", "license", "licence", "readme", "readme.md", "readme.txt", "license.txt", "license.md"}
+
+
+@dataclass
+class Corpus:
+    """All languages of a data set.
+
+    Args:
+        name: for people; the folder's name.
+        sentences: language -> split -> sentences.
+        problems: found while reading.
+        paths: language -> split -> the file it came from.
+    """
+
+    name: str
+    sentences: dict[str, dict[str, list[Sentence]]]
+    problems: Problems = field(default_factory=Problems)
+    paths: dict[str, dict[str, Path]] = field(default_factory=dict)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages in alphabetical order."""
+        return tuple(sorted(self.sentences))
+
+    @cached_property
+    def tag_set(self) -> TagSet:
+        """The tag set of every labeled sentence in train, dev and test."""
+        splits = (some for parts in self.sentences.values() for name, some in parts.items() if name != "unlabeled")
+        return TagSet.from_sentences(s for some in splits for s in some)
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """File name (language/name) -> SHA-256 of its bytes."""
+        result = {}
+        for language, splits in self.paths.items():
+            for path in splits.values():
+                digest = hashlib.sha256()
+                with path.open("rb") as stream:
+                    while block := stream.read(1 << 20):
+                        digest.update(block)
+                result[f"{language}/{path.name}"] = digest.hexdigest()
+        return result
+
+    def split(self, name: str) -> dict[str, list[Sentence]]:
+        """Language -> sentences of one split, for the languages that have it."""
+        return {language: parts[name] for language, parts in sorted(self.sentences.items()) if name in parts}
+
+    @classmethod
+    def from_dir(cls, path: Path | str, languages: Sequence[str] | None = None) -> Corpus:
+        """Read a data folder: ``data/en/train.conll`` or ``data/train.en.conll``, for train, dev, test and unlabeled.
+
+        Args:
+            path: the folder.
+            languages: read only these; None for all.
+
+        Raises:
+            DataError: when there is no folder, no file of a known name, or a language that was asked for is missing.
+        """
+        root = Path(path)
+        if not root.is_dir():
+            raise DataError(f"{root}: no such folder")
+        problems = Problems()
+        found: dict[str, dict[str, Path]] = {}
+        for file in sorted(p for pattern in ("*", "*/*") for p in root.glob(pattern) if p.is_file()):
+            place = _place_of(file, root)
+            if place is None:
+                if file.name.lower() not in _QUIET and not file.name.startswith("."):
+                    problems.warn(file, 0, "ignored", "ignored: not named after a split (train, dev, test, unlabeled) with a known suffix")
+                continue
+            language, split = place
+            if languages is not None and language not in languages:
+                continue
+            if split in found.get(language, {}):
+                problems.error(file, 0, "twice", f"{language} {split} is also in {found[language][split].name}; keep one of them")
+                continue
+            found.setdefault(language, {})[split] = file
+        missing = sorted(set(languages or ()) - set(found))
+        if missing:
+            raise DataError(f"{root}: no files for {', '.join(missing)}; found the languages {', '.join(sorted(found)) or 'none'}")
+        if not found:
+            raise DataError(f"{root}: no data; expected {root}/en/train.conll or {root}/train.en.conll and the like")
+        return cls._read(root.resolve().name, found, problems)
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, Mapping[str, Path | str]], name: str = "corpus") -> Corpus:
+        """Read files named one by one: language -> split -> path."""
+        found = {language: {split: Path(path) for split, path in splits.items()} for language, splits in files.items()}
+        return cls._read(name, found, Problems())
+
+    @classmethod
+    def from_conll(cls, files: Mapping[str, Path | str], name: str = "corpus") -> Corpus:
+        """Read one CoNLL file of labeled sentences per language, as train."""
+        return cls.from_files({language: {"train": path} for language, path in files.items()}, name)
+
+    @classmethod
+    def _read(cls, name: str, found: dict[str, dict[str, Path]], problems: Problems) -> Corpus:
+        corpus = cls(name, {}, problems, found)
+        seen: dict[str, str] = {}
+        for language, splits in sorted(found.items()):
+            parts = corpus.sentences.setdefault(language, {})
+            for split in (s for s in SPLITS if s in splits):
+                path = splits[split]
+                some = read_file(path, language=language, problems=problems)
+                if not some:
+                    problems.warn(path, 0, "empty-file", "the file holds no sentence")
+                if split == "unlabeled":
+                    some = [s.without_tags() for s in some]
+                elif some and all(s.tags is None for s in some):
+                    problems.error(path, 0, "no-tags", f"no sentence of {split} has tags; raw text belongs into unlabeled.txt")
+                for sentence in some:
+                    if sentence.id in seen:
+                        before = seen[sentence.id]
+                        problems.error(path, 0, "same-id", f"id {sentence.id!r} at {sentence.source} is also at {before}; ids must differ")
+                    seen[sentence.id] = sentence.source
+                parts[split] = some
+        return corpus
+
+
+def _place_of(file: Path, root: Path) -> tuple[str, str] | None:
+    """(language, split) of ``root/en/train.conll``, ``root/train.en.conll`` or ``root/en.train.conll``; None for any other file."""
+    name = file.name.removesuffix(".gz")
+    stem, dot, suffix = name.rpartition(".")
+    if f"{dot}{suffix}".lower() not in {s for each in FORMATS.values() for s in each.suffixes}:
+        return None
+    parts = stem.split(".")
+    if file.parent != root:
+        split = _ALIASES.get(stem.lower(), stem.lower())
+        return (file.parent.name, split) if split in SPLITS else None
+    if len(parts) == 2:
+        for split, language in (parts, parts[::-1]):
+            split = _ALIASES.get(split.lower(), split.lower())
+            if split in SPLITS and language:
+                return language, split
+    return None

@@ -1,0 +1,147 @@
+"""The entity ledger: every entity counted from file to sentence to window. Whatever is lost is named with its file and line."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fewtag.data.corpus import Corpus
+from fewtag.data.files import read_lines
+from fewtag.data.formats import format_of
+from fewtag.data.formats.scheme import place_of
+from fewtag.data.problems import Problems
+from fewtag.text.sentence import Sentence
+from fewtag.text.tags import spans_of
+
+Windows = Callable[[Sequence[Sentence]], Sequence[Sequence[tuple[int, int]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Counts of one language.
+
+    Args:
+        in_files: entities as annotated, counted on the bytes by code that shares nothing with the readers; None where a file cannot be
+            counted that way (XML).
+        in_sentences: entities of the sentences that were read.
+        in_windows: entities that lie whole in the own or context part of some window; equal to ``in_sentences`` without an encoder.
+        windows: windows more than sentences.
+    """
+
+    in_files: int | None
+    in_sentences: int
+    in_windows: int
+    windows: int
+
+
+def count_in_file(path: Path) -> int | None:
+    """Entities annotated in a file, counted line by line: ``B``, ``S`` and ``U`` tags, orphan ``I`` tags, or JSON spans."""
+    kind = format_of(path).name
+    count, before = 0, "O"
+    quiet = Problems()
+    if kind == "conll":
+        for _, line in read_lines(path, quiet):
+            columns = line.split("\t") if "\t" in line else line.split()
+            tag = columns[-1].strip() if len(columns) > 1 else "O"
+            if not (tag == "O" or tag[1:2] == "-"):
+                tag = "O"
+            count += tag[0] in "BSU" or (tag[0] in "IEL" and (before[0] in "OESLU" or before[2:] != tag[2:]))
+            before = tag
+        return count
+    if kind == "jsonl":
+        for _, line in read_lines(path, quiet):
+            try:
+                record = json.loads(line)
+                given = next((record[k] for k in ("entities", "spans", "label", "labels") if k in record), None)
+            except (ValueError, AttributeError, TypeError):
+                continue
+            if isinstance(given, list):
+                count += len({json.dumps([s["start"], s["end"], s["label"]] if isinstance(s, dict) and "start" in s else s) for s in given})
+            elif isinstance(record.get("tags"), list):
+                count += len(spans_of([str(t) for t in record["tags"]]))
+        return count
+    return 0 if kind == "plain" else None
+
+
+def ledger(corpus: Corpus, windows: Windows | None = None) -> dict[str, Ledger]:
+    """Count every entity of train, dev and test, and add an error to the corpus' problems for each that is lost.
+
+    Args:
+        corpus: as read.
+        windows: gives each sentence's windows as token ranges; None where no encoder is known.
+    """
+    result = {}
+    for language in corpus.languages:
+        paths = corpus.paths.get(language, {})
+        counted = [(split, count_in_file(path)) for split, path in paths.items() if split != "unlabeled"]
+        sentences = {split: some for split, some in corpus.sentences[language].items() if split != "unlabeled"}
+        for split, number in counted:
+            read = sum(len(spans_of(s.tags or ())) for s in sentences.get(split, []))
+            if number is not None and number != read:
+                corpus.problems.error(paths[split], 0, "lost", f"{number} entities are annotated in the file but {read} were read")
+        tagged = [s for some in sentences.values() for s in some if s.tags]
+        ranges = windows(tagged) if windows else [[(0, len(s))] for s in tagged]
+        whole = 0
+        for sentence, places in zip(tagged, ranges, strict=True):
+            for span in spans_of(sentence.tags or ()):
+                if any(a <= span.start and span.end <= b for a, b in places):
+                    whole += 1
+                else:
+                    path, line = place_of(sentence, span.start)
+                    corpus.problems.error(path, line, "split", f"a {span.label} of {span.end - span.start} tokens fits into no window")
+        numbers = [number for _, number in counted]
+        result[language] = Ledger(
+            in_files=None if None in numbers else sum(n for n in numbers if n is not None),
+            in_sentences=sum(len(spans_of(s.tags or ())) for s in tagged),
+            in_windows=whole,
+            windows=sum(len(places) for places in ranges) - len(tagged),
+        )
+    return result
+
+
+def find_oddities(corpus: Corpus) -> None:
+    """Add what only shows when all files are seen together: labels of one split only or in several spellings, shared sentences."""
+    where: dict[str, dict[str, Sentence]] = {}
+    labels: dict[str, Counter[str]] = {}
+    for language in corpus.languages:
+        for split in ("train", "dev", "test"):
+            for sentence in corpus.sentences[language].get(split, []):
+                where.setdefault(f"{language}\x1f" + "\x1f".join(sentence.tokens), {}).setdefault(split, sentence)
+                for span in spans_of(sentence.tags or ()):
+                    labels.setdefault(span.label, Counter())[split] += 1
+    for place, splits in where.items():
+        for split in ("dev", "test"):
+            if "train" in splits and split in splits:
+                path, line = place_of(splits[split])
+                text = " ".join(place.split("\x1f")[1:])[:60]
+                corpus.problems.warn(path, line, "leak", f"{text!r} is also in train ({splits['train'].source})")
+    _label_oddities(corpus, labels)
+
+
+def _label_oddities(corpus: Corpus, labels: dict[str, Counter[str]]) -> None:
+    by_lower: dict[str, list[str]] = {}
+    for label in labels:
+        by_lower.setdefault(label.lower(), []).append(label)
+    for spellings in by_lower.values():
+        usual, *others = sorted(spellings, key=lambda label: -sum(labels[label].values()))
+        for label in others:
+            path, line = _first(corpus, label)
+            times = sum(labels[label].values())
+            corpus.problems.error(path, line, "case", f"label {label!r} is used {times} times, did you mean {usual!r}?")
+    for label, splits in sorted(labels.items()):
+        if "train" not in splits:
+            path, line = _first(corpus, label)
+            corpus.problems.warn(path, line, "label-not-in-train", f"label {label!r} occurs in {', '.join(sorted(splits))} but never in train")
+
+
+def _first(corpus: Corpus, label: str) -> tuple[str, int]:
+    for language in corpus.languages:
+        for split in ("train", "dev", "test"):
+            for sentence in corpus.sentences[language].get(split, []):
+                for span in spans_of(sentence.tags or ()):
+                    if span.label == label:
+                        return place_of(sentence, span.start)
+    return "", 0

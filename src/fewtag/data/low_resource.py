@@ -1,0 +1,138 @@
+"""The low-resource setting (paper 4.2): a few sentences of each language keep their tags, the rest really loses them."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fewtag.data.corpus import Corpus
+from fewtag.data.files import write_text
+from fewtag.errors import ConfigError, DataError
+from fewtag.text.sentence import Sentence
+from fewtag.text.tags import TagSet, spans_of
+
+_DEV_SHARE = 0.2  # of the labeled sentences, where there is no dev split
+_SPEC = re.compile(r"(\d+(?:\.\d+)?)(%|shot)?")
+ByLanguage = dict[str, list[Sentence]]
+
+
+@dataclass(frozen=True)
+class LowResource:
+    """What a run may see.
+
+    Args:
+        labeled: sentences that keep their tags.
+        unlabeled: the rest of train and the raw text, without tags.
+        dev, test: with tags; ``test`` chooses nothing.
+        hidden: id -> gold tags that were taken away; for diagnosis after a run only, reachable from no draw.
+        tag_set: of the whole corpus.
+        spec: what was asked for.
+        seed: of the choice.
+        notes: what was decided for the user.
+    """
+
+    labeled: ByLanguage
+    unlabeled: ByLanguage
+    dev: ByLanguage
+    test: ByLanguage
+    hidden: dict[str, tuple[str, ...]] = field(repr=False)
+    tag_set: TagSet
+    spec: str
+    seed: int
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def sample(
+        cls,
+        corpus: Corpus,
+        labeled: str = "100%",
+        seed: int = 13,
+        languages: Sequence[str] | None = None,
+        dev_size: str = "full",
+    ) -> LowResource:
+        """Choose the labeled sentences of each language.
+
+        Args:
+            corpus: with a train split.
+            labeled: per language ``"1%"`` (at least one sentence), ``"200"`` sentences, or ``"5shot"``: about five spans of each label.
+            seed: of the choice, per language independent of the other languages.
+            languages: only these; None for all.
+            dev_size: ``"full"``, or ``"matched"``: at most as many dev sentences as labeled ones (ambiguity A31).
+
+        Raises:
+            ConfigError: for a specification that cannot be read.
+            DataError: when nothing is labeled.
+        """
+        amount, unit = parse_spec(labeled)
+        result: dict[str, ByLanguage] = {"labeled": {}, "unlabeled": {}, "dev": {}, "test": {}}
+        hidden: dict[str, tuple[str, ...]] = {}
+        notes: list[str] = []
+        for language in languages or corpus.languages:
+            splits = corpus.sentences[language]
+            train = [s for s in splits.get("train", []) if s.tags is not None and len(s)]
+            chooser = random.Random(f"{seed}/{language}/labeled")
+            order = list(range(len(train)))
+            chooser.shuffle(order)
+            dev = list(splits.get("dev", []))
+            if not dev and len(train) > 1:
+                count = max(1, int(_DEV_SHARE * count_of(amount, unit, train, order)))
+                dev, order = [train[i] for i in sorted(order[:count])], order[count:]
+                notes.append(f"{language} has no dev split: {len(dev)} labeled sentences of train are kept aside to decide when to stop")
+            chosen = set(order[: count_of(amount, unit, train, order)])
+            result["labeled"][language] = [s for i, s in enumerate(train) if i in chosen]
+            taken = chosen | {i for i in range(len(train)) if i not in set(order)}
+            rest = [s for i, s in enumerate(train) if i not in taken]
+            hidden.update({s.id: s.tags for s in rest if s.tags is not None})
+            raw = [s for s in (*splits.get("unlabeled", []), *(t for t in splits.get("train", []) if t.tags is None)) if len(s)]
+            result["unlabeled"][language] = [s.without_tags() for s in (*rest, *raw)]
+            if dev_size == "matched" and len(dev) > len(chosen):
+                picked = sorted(random.Random(f"{seed}/{language}/dev").sample(range(len(dev)), len(chosen)))
+                dev = [dev[i] for i in picked]
+            result["dev"][language] = [s for s in dev if len(s)]
+            result["test"][language] = [s for s in splits.get("test", []) if len(s)]
+        if not any(result["labeled"].values()):
+            raise DataError(f"{corpus.name}: no labeled sentence in any language; train files need tags")
+        kept = {name: {lang: some for lang, some in part.items() if some} for name, part in result.items()}
+        if not kept["dev"]:
+            raise DataError(f"{corpus.name}: no dev split and too few labeled sentences to make one; add dev files")
+        return cls(**kept, hidden=hidden, tag_set=corpus.tag_set, spec=labeled, seed=seed, notes=notes)
+
+    def save_ids(self, path: Path) -> None:
+        """Write which sentences were chosen."""
+        chosen = {language: [s.id for s in some] for language, some in sorted(self.labeled.items())}
+        write_text(path, json.dumps({"labeled": self.spec, "seed": self.seed, "ids": chosen}, indent=1, ensure_ascii=False) + "\n")
+
+
+def parse_spec(text: str) -> tuple[float, str]:
+    """``"1%"`` -> (1.0, "%"); ``"200"`` -> (200.0, ""); ``"5shot"`` -> (5.0, "shot").
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    match = _SPEC.fullmatch(str(text).strip())
+    if not match or float(match[1]) <= 0 or (match[2] == "%" and float(match[1]) > 100):
+        raise ConfigError(f"labeled {text!r} cannot be read; write a share (1%), a number per language (200) or shots per label (5shot)")
+    amount, unit = float(match[1]), match[2] or ""
+    if unit != "%" and amount != int(amount):
+        raise ConfigError(f"labeled {text!r}: a number of sentences or shots must be whole; for a share write {text}%")
+    return amount, unit
+
+
+def count_of(amount: float, unit: str, train: Sequence[Sentence], order: Sequence[int]) -> int:
+    """How many sentences of ``order`` keep their tags."""
+    if unit == "%":
+        return min(len(order), max(1, round(amount / 100 * len(train)))) if order else 0
+    if unit == "":
+        return min(len(order), int(amount))
+    total = Counter(span.label for s in train for span in spans_of(s.tags or ()))
+    seen: Counter[str] = Counter()
+    for count, index in enumerate(order):
+        if all(seen[label] >= min(amount, number) for label, number in total.items()):
+            return count
+        seen.update(span.label for span in spans_of(train[index].tags or ()))
+    return len(order)

@@ -1,0 +1,127 @@
+"""Seeded draws of one language each: a pure function of (seed, step), so that resuming needs no replay.
+
+The language of a step comes from a counter-based generator, in blocks. Within a language every sentence is visited once per epoch, in a
+permutation that depends only on (seed, language, epoch).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fewtag.errors import ConfigError
+from fewtag.text.sentence import Sentence
+
+_BLOCK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Sentences for one step.
+
+    Args:
+        language: theirs; ``"mixed"`` when several are drawn at once.
+        labeled: with gold tags.
+        unlabeled: without; tags are None even where gold exists.
+    """
+
+    language: str
+    labeled: tuple[Sentence, ...]
+    unlabeled: tuple[Sentence, ...]
+
+
+def _generator(*parts: object) -> np.random.Generator:
+    key = hashlib.blake2b("\x1f".join(map(str, parts)).encode("utf-8"), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
+
+
+class _Pool:
+    """Sentences visited in epochs."""
+
+    def __init__(self, sentences: Sequence[Sentence], name: tuple[object, ...]) -> None:
+        self.sentences = sentences
+        self._name = name
+        self._orders: dict[int, npt.NDArray[np.int64]] = {}
+
+    def take(self, first: int, count: int) -> tuple[Sentence, ...]:
+        """Sentences number ``first`` to ``first + count`` of the endless walk through the pool."""
+        size = len(self.sentences)
+        return tuple(self.sentences[self._order(place // size)[place % size]] for place in range(first, first + count))
+
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        if epoch not in self._orders:
+            if len(self._orders) > 2:
+                self._orders.clear()
+            self._orders[epoch] = _generator(*self._name, epoch).permutation(len(self.sentences))
+        return self._orders[epoch]
+
+
+class Stream:
+    """Draws from labeled and unlabeled sentences by language.
+
+    Args:
+        labeled, unlabeled: sentences by language; a language may be in one of them only.
+        seed: of every choice.
+        batch_size: labeled sentences a draw.
+        unlabeled_batch_size: unlabeled sentences a draw; 0 for none.
+        exponent: a language is drawn in proportion to n^exponent, n its unlabeled sentences (its labeled ones where there are no
+            unlabeled at all); ambiguity A23.
+        mixed: draw labeled sentences of all languages at once, each once per epoch.
+
+    Raises:
+        ConfigError: when there is nothing to draw from.
+    """
+
+    def __init__(
+        self,
+        labeled: Mapping[str, Sequence[Sentence]],
+        unlabeled: Mapping[str, Sequence[Sentence]],
+        *,
+        seed: int,
+        batch_size: int = 8,
+        unlabeled_batch_size: int = 8,
+        exponent: float = 0.5,
+        mixed: bool = False,
+    ) -> None:
+        self._seed, self._sizes, self._mixed = seed, (batch_size, unlabeled_batch_size), mixed
+        use_raw = unlabeled_batch_size > 0 and any(unlabeled.values())
+        counted = unlabeled if use_raw else labeled
+        self.languages = tuple(sorted(language for language, some in counted.items() if some))
+        if not self.languages:
+            raise ConfigError("there is no sentence to draw from: no language has labeled sentences")
+        weights = np.array([len(counted[language]) for language in self.languages], dtype=np.float64) ** exponent
+        self._edges = np.cumsum(weights / weights.sum())
+        everything = [s for language in sorted(labeled) for s in labeled[language]]
+        self._mix = _Pool(everything, (seed, "mixed"))
+        self._labeled = {lang: _Pool(some, (seed, "labeled", lang)) for lang, some in labeled.items() if some}
+        raw = {lang: [s.without_tags() for s in some] for lang, some in unlabeled.items()} if use_raw else {}
+        self._unlabeled = {lang: _Pool(some, (seed, "unlabeled", lang)) for lang, some in raw.items() if some}
+        self._before = [np.zeros(len(self.languages), dtype=np.int64)]  # draws of each language before block i
+
+    def _block(self, number: int) -> npt.NDArray[np.int64]:
+        uniform = _generator(self._seed, "languages", number).random(_BLOCK)
+        return np.minimum(np.searchsorted(self._edges, uniform, side="right"), len(self.languages) - 1)
+
+    def _language(self, step: int) -> tuple[str, int]:
+        """The language of a step and how often it was drawn before."""
+        block, place = divmod(step, _BLOCK)
+        while len(self._before) <= block:
+            done = np.bincount(self._block(len(self._before) - 1), minlength=len(self.languages))
+            self._before.append(self._before[-1] + done)
+        drawn = self._block(block)
+        index = int(drawn[place])
+        return self.languages[index], int(self._before[block][index] + (drawn[:place] == index).sum())
+
+    def draw(self, step: int) -> Draw:
+        """The draw of a step; the same whatever was drawn before."""
+        size, raw_size = self._sizes
+        if self._mixed:
+            return Draw("mixed", self._mix.take(step * size, size), ())
+        language, times = self._language(step)
+        labeled = self._labeled[language].take(times * size, size) if language in self._labeled else ()
+        unlabeled = self._unlabeled[language].take(times * raw_size, raw_size) if language in self._unlabeled else ()
+        return Draw(language, labeled, unlabeled)

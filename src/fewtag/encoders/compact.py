@@ -1,0 +1,154 @@
+"""The built-in encoder: hashed character n-grams, word and shape per token, then a small convolutional network over tokens.
+
+It needs no download and no vocabulary, starts from nothing, and trains in seconds on a CPU. A token is one position.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from fewtag.encoders.encoder import Encoder, Inputs, Ints, Subwords
+
+HASH_NAME = "crc32-utf8"  # CRC-32 of the UTF-8 bytes of "kind:text", modulo the number of buckets: the same on every platform
+_MAX_UNITS = 48  # units of one token; a URL of 300 letters must not outweigh its sentence
+
+
+class CompactConfig(BaseModel):
+    """Shape of the compact encoder; the defaults give about 2.8M weights (measured best of a small grid, LOG.md)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    buckets: int = 20480
+    width: int = 128
+    layers: int = 3
+    kernel: int = 3
+    ngrams: tuple[int, ...] = (2, 3, 4, 5)
+    dropout: float = 0.2
+    max_positions: int = 256
+    hash: str = HASH_NAME
+
+
+def shape_of(token: str) -> str:
+    """The outline of a token: ``"XR-7b"`` -> ``"X-dx"``, runs collapsed; scripts without case give ``"a"``."""
+    outline: list[str] = []
+    for character in token[:32]:
+        if character.isdigit():
+            mark = "d"
+        elif character.isupper():
+            mark = "X"
+        elif character.islower():
+            mark = "x"
+        elif character.isalpha():
+            mark = "a"
+        else:
+            mark = character if character.isascii() else "."
+        if not outline or outline[-1] != mark:
+            outline.append(mark)
+    return "".join(outline)
+
+
+def units_of(token: str, ngrams: Sequence[int]) -> list[str]:
+    """The named units of one token: the word, its unaccented form, its shape, its digits as a pattern, character n-grams."""
+    folded = unicodedata.normalize("NFKC", token).casefold()
+    plain = "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c)) or folded
+    units = [f"w:{folded}", f"s:{shape_of(token)}"]
+    if plain != folded:
+        units.append(f"w:{plain}")
+    if any(c.isdigit() for c in plain):
+        units.append("d:" + "".join("0" if c.isdigit() else c for c in plain[:32]))
+    framed = f"^{plain}$"
+    for n in ngrams:
+        units += [f"{n}:{framed[i : i + n]}" for i in range(len(framed) - n + 1)]
+    return units[:_MAX_UNITS]
+
+
+class CompactEncoder(Encoder):
+    """Hashed units summed per token, then residual convolutions over tokens.
+
+    Args:
+        config: its shape.
+    """
+
+    kind: ClassVar[str] = "compact"
+    learning_rate = 3e-3  # prototype: fast, from nothing, with bias-corrected Adam
+    head_learning_rate = 3e-3
+
+    def __init__(self, config: CompactConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or CompactConfig()
+        self.width = self.config.width
+        self.max_positions = self.config.max_positions
+        self._ids_of: dict[str, Ints] = {}
+        width = self.config.width
+        self.table = nn.Parameter(torch.empty(self.config.buckets, width))
+        self.embedding_norm = nn.LayerNorm(width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(self.config.layers))
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(width, width, self.config.kernel, padding=self.config.kernel // 2) for _ in range(self.config.layers)
+        )
+        self.final_norm = nn.LayerNorm(width)
+        nn.init.normal_(self.table, std=0.1)
+
+    def _token_ids(self, token: str) -> Ints:
+        ids = self._ids_of.get(token)
+        if ids is None:
+            units = units_of(token, self.config.ngrams)
+            ids = np.array([zlib.crc32(u.encode("utf-8", "surrogatepass")) % self.config.buckets for u in units], dtype=np.int32)
+            if len(self._ids_of) >= 200_000:  # a bound on memory for endless streams of text
+                self._ids_of.clear()
+            self._ids_of[token] = ids
+        return ids
+
+    def tokenize(self, sentences: Sequence[Sequence[str]]) -> list[Subwords]:
+        result = []
+        for tokens in sentences:
+            parts = [self._token_ids(token) for token in tokens]
+            starts = np.zeros(len(parts) + 1, dtype=np.int32)
+            np.cumsum([len(part) for part in parts], out=starts[1:])
+            ids = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
+            result.append(Subwords(ids, starts, np.arange(len(parts) + 1, dtype=np.int32)))
+        return result
+
+    def pack(self, rows: Sequence[Subwords]) -> Inputs:
+        lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        longest = max(1, int(lengths.max(initial=1)))
+        mask = np.arange(longest)[None, :] < lengths[:, None]
+        counts = np.zeros((len(rows), longest), dtype=np.int64)
+        for index, row in enumerate(rows):
+            counts[index, : len(row)] = np.diff(row.starts)
+        starts = np.zeros(counts.size, dtype=np.int64)
+        np.cumsum(counts.ravel()[:-1], out=starts[1:])
+        ids = np.concatenate([row.ids for row in rows]).astype(np.int64) if rows else np.zeros(0, dtype=np.int64)
+        first = np.where(mask, np.arange(longest)[None, :], 0)
+        mask_BL = torch.from_numpy(mask)
+        return Inputs(torch.from_numpy(ids), torch.from_numpy(starts), mask_BL, mask_BL, torch.from_numpy(first))
+
+    def embed(self, inputs: Inputs) -> Tensor:
+        rows, length = inputs.mask_BL.shape
+        summed = F.embedding_bag(inputs.ids, self.table, inputs.bag_starts, mode="sum")
+        embeddings_BLD: Tensor = self.embedding_norm(summed.view(rows, length, self.width))
+        return embeddings_BLD * inputs.mask_BL.unsqueeze(-1)
+
+    def encode(self, embeddings_BLD: Tensor, inputs: Inputs) -> Tensor:
+        mask_BL1 = inputs.mask_BL.unsqueeze(-1)
+        hidden_BLD = F.dropout(embeddings_BLD, self.config.dropout, self.training)
+        for norm, convolution in zip(self.norms, self.convolutions, strict=True):
+            # Pads are zeroed before each convolution, so that a row's vectors do not depend on how far it was padded.
+            inner_BLD = norm(hidden_BLD) * mask_BL1
+            change_BLD = F.gelu(convolution(inner_BLD.transpose(1, 2)).transpose(1, 2))
+            hidden_BLD = hidden_BLD + F.dropout(change_BLD, self.config.dropout, self.training)
+        vectors_BLD: Tensor = self.final_norm(hidden_BLD)
+        return vectors_BLD
+
+    def save_files(self, folder: Path) -> dict[str, Any]:
+        return self.config.model_dump(mode="json")

@@ -1,0 +1,119 @@
+"""The contract of an encoder: tokens -> sub-words -> embeddings -> vectors. Noise may enter between `embed` and `encode`.
+
+Letters: B rows, L positions, T tokens, D width.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+Ints = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Subwords:
+    """One sentence in an encoder's own units.
+
+    Args:
+        ids: (n,) units of all tokens in order.
+        starts: (T + 1,) units of token t are ``ids[starts[t]:starts[t + 1]]``.
+        positions: (T + 1,) token t occupies positions ``positions[t]`` to ``positions[t + 1]`` of the encoder's input, specials not
+            counted. Equal to ``starts`` where each unit has a position of its own.
+    """
+
+    ids: Ints
+    starts: Ints
+    positions: Ints
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def num_positions(self) -> int:
+        """Positions the sentence occupies, specials not counted."""
+        return int(self.positions[-1] - self.positions[0])
+
+    def slice(self, start: int, end: int) -> Subwords:
+        """The sub-words of tokens ``[start, end)``."""
+        ids = self.ids[self.starts[start] : self.starts[end]]
+        return Subwords(
+            ids,
+            self.starts[start : end + 1] - self.starts[start],
+            self.positions[start : end + 1] - self.positions[start],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The tensors of one batch that an encoder reads.
+
+    Args:
+        ids: units; (B, L), or (n,) for an encoder that sums several units into one position.
+        bag_starts: None, or (B * L,) where the units of each position begin in a flat ``ids``.
+        mask_BL: which positions are real.
+        noise_mask_BL: which positions noise may touch: real and not special (ambiguity A18).
+        first_BT: position of each token's first unit; 0 where the token is padding.
+    """
+
+    ids: Tensor
+    bag_starts: Tensor | None
+    mask_BL: Tensor
+    noise_mask_BL: Tensor
+    first_BT: Tensor
+
+    def to(self, device: torch.device) -> Inputs:
+        """The same tensors on another device."""
+        return Inputs(
+            self.ids.to(device),
+            None if self.bag_starts is None else self.bag_starts.to(device),
+            self.mask_BL.to(device),
+            self.noise_mask_BL.to(device),
+            self.first_BT.to(device),
+        )
+
+
+class Encoder(nn.Module, ABC):
+    """Sub-words in, one vector per position out.
+
+    Attributes:
+        kind: its name in ``ENCODERS``.
+        width: D.
+        max_positions: how many positions (specials not counted) one row may hold; longer text goes through windows.
+        learning_rate: what it is usually trained with; used where the user gives none.
+        head_learning_rate: the same for the head on top of it.
+    """
+
+    kind: ClassVar[str]
+    width: int
+    max_positions: int
+    learning_rate: float
+    head_learning_rate: float
+
+    @abstractmethod
+    def tokenize(self, sentences: Sequence[Sequence[str]]) -> list[Subwords]:
+        """Sub-words of each sentence's tokens; every token has at least one position."""
+
+    @abstractmethod
+    def pack(self, rows: Sequence[Subwords]) -> Inputs:
+        """Pad rows to the longest of them, specials added, as CPU tensors."""
+
+    @abstractmethod
+    def embed(self, inputs: Inputs) -> Tensor:
+        """embeddings_BLD: what enters the first layer, normalized, before dropout (ambiguity A17)."""
+
+    @abstractmethod
+    def encode(self, embeddings_BLD: Tensor, inputs: Inputs) -> Tensor:
+        """vectors_BLD: the last layer's output."""
+
+    @abstractmethod
+    def save_files(self, folder: Path) -> dict[str, Any]:
+        """Write what besides weights is needed to rebuild it (tokenizer, config) and return its description for JSON."""

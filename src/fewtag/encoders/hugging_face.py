@@ -1,0 +1,217 @@
+"""Any Hugging Face encoder with a fast tokenizer, from a folder, the local cache or the hub. A token's vector is its first sub-word's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fewtag.encoders.encoder import Encoder, Inputs, Subwords
+from fewtag.errors import SetupError, missing_extra
+
+_UNLIMITED = 100_000  # tokenizers without a limit say something enormous
+
+
+class HuggingFaceEncoder(Encoder):
+    """A transformer behind the encoder contract.
+
+    `embed` gives the embedding layer's output after its LayerNorm and before its dropout (ambiguity A17); `encode` applies that dropout and
+    runs the layers on it.
+
+    Args:
+        model: what ``AutoModel`` gives; without a pooler's output being used.
+        tokenizer: its fast tokenizer.
+        max_length: positions of a row, specials counted; None: the smaller of the tokenizer's and the model's limit.
+    """
+
+    kind: ClassVar[str] = "hugging_face"
+    learning_rate = 5e-5  # BERT's own range for fine-tuning; the paper's Table 2 has 1e-5 to 5e-5
+    head_learning_rate = 5e-4  # ten times that: better and faster in the prototype
+
+    def __init__(self, model: nn.Module, tokenizer: Any, max_length: int | None = None) -> None:
+        super().__init__()
+        if not getattr(tokenizer, "is_fast", False):
+            raise SetupError(f"the tokenizer of {model.config.name_or_path!r} is not a fast one; only fast tokenizers align words exactly")
+        self.model = model
+        self.tokenizer = tokenizer
+        config: Any = model.config
+        self.width = int(config.hidden_size)
+        self._embeddings = _embedding_module(model)
+        self._dropout = _dropout_of(self._embeddings)
+        limit = _model_limit(config)
+        if tokenizer.model_max_length < _UNLIMITED:
+            limit = min(limit, int(tokenizer.model_max_length))
+        if max_length is not None:
+            limit = min(limit, max_length)
+        self._prefix, self._suffix = _specials(tokenizer)
+        self.max_length = limit
+        self.max_positions = limit - len(self._prefix) - len(self._suffix)
+        if self.max_positions < 1:
+            raise SetupError(f"a maximum length of {limit} leaves no room for text beside the special tokens")
+
+    @classmethod
+    def pretrained(cls, name: str, max_length: int | None = None) -> HuggingFaceEncoder:
+        """Load weights and tokenizer.
+
+        Args:
+            name: a folder, or a name on the hub; the local cache is asked first, the network only when allowed.
+            max_length: see the class.
+
+        Raises:
+            SetupError: when it is not on this machine and cannot be fetched, or has no fast tokenizer.
+        """
+        try:
+            from transformers import AutoModel, AutoTokenizer
+        except ModuleNotFoundError:
+            raise missing_extra("transformers", "train") from None
+        offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0") or os.environ.get("TRANSFORMERS_OFFLINE", "") not in ("", "0")
+        if _looks_like_folder(name) and not Path(name).is_dir():
+            raise SetupError(f"encoder {name!r}: no such folder; give compact, an existing folder, or a name on the Hugging Face hub")
+        local = Path(name).is_dir()
+        for local_only in (True,) if local or offline else (True, False):
+            try:
+                extra = _space_before(name, local_only)
+                tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_only, **extra)
+                model = AutoModel.from_pretrained(name, local_files_only=local_only, dtype=torch.float32)
+                return cls(model, tokenizer, max_length)
+            except (OSError, ValueError, ImportError) as error:
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if local:
+            raise SetupError(f"encoder folder {name} cannot be loaded: {reason}")
+        if offline:
+            raise SetupError(f"encoder {name!r} is not in the local cache and the network is switched off (HF_HUB_OFFLINE); give a folder instead")
+        raise SetupError(f"encoder {name!r} is neither on this machine nor to be had from the hub: {reason}")
+
+    def tokenize(self, sentences: Sequence[Sequence[str]]) -> list[Subwords]:
+        filled = [list(tokens) for tokens in sentences]
+        if not filled:
+            return []
+        encoded = self.tokenizer(filled, is_split_into_words=True, add_special_tokens=False, truncation=False, verbose=False)
+        unknown = self.tokenizer.unk_token_id
+        result = []
+        for index, tokens in enumerate(filled):
+            pieces: list[list[int]] = [[] for _ in tokens]
+            for piece, word in zip(encoded["input_ids"][index], encoded.word_ids(index), strict=True):
+                if word is not None:
+                    pieces[word].append(piece)
+            # A token the tokenizer knows nothing of (an odd control character) still gets a position, and so a tag.
+            # A single token longer than a window keeps its first pieces: its tag is read from the first.
+            kept = [(some or [unknown])[: self.max_positions] for some in pieces]
+            starts = np.zeros(len(kept) + 1, dtype=np.int32)
+            np.cumsum([len(some) for some in kept], out=starts[1:])
+            ids = np.array([piece for some in kept for piece in some], dtype=np.int32)
+            result.append(Subwords(ids, starts, starts))
+        return result
+
+    def pack(self, rows: Sequence[Subwords]) -> Inputs:
+        before, after = len(self._prefix), len(self._suffix)
+        lengths = [len(row.ids) for row in rows]
+        longest, tokens = max(lengths, default=0) + before + after, max([len(row) for row in rows], default=1) or 1
+        ids = np.full((len(rows), longest), self.tokenizer.pad_token_id or 0, dtype=np.int64)
+        mask, noisy = np.zeros((2, len(rows), longest), dtype=bool)
+        first = np.zeros((len(rows), tokens), dtype=np.int64)
+        for index, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            ids[index, : length + before + after] = [*self._prefix, *row.ids.tolist(), *self._suffix]
+            mask[index, : length + before + after] = True
+            noisy[index, before : before + length] = True
+            first[index, : len(row)] = row.starts[:-1] + before
+        return Inputs(torch.from_numpy(ids), None, torch.from_numpy(mask), torch.from_numpy(noisy), torch.from_numpy(first))
+
+    def embed(self, inputs: Inputs) -> Tensor:
+        captured: list[Tensor] = []
+
+        def stop(module: nn.Module, arguments: Any, output: Tensor) -> None:
+            captured.append(output)
+            raise _Embedded
+
+        with _without_dropout(self._embeddings):
+            handle = self._embeddings.register_forward_hook(stop)
+            try:
+                self.model(input_ids=inputs.ids, attention_mask=inputs.mask_BL.long())
+            except _Embedded:
+                pass
+            finally:
+                handle.remove()
+        return captured[0]
+
+    def encode(self, embeddings_BLD: Tensor, inputs: Inputs) -> Tensor:
+        dropped_BLD = F.dropout(embeddings_BLD, self._dropout, self.training)
+        handle = self._embeddings.register_forward_hook(lambda module, arguments, output: dropped_BLD)
+        try:
+            output = self.model(input_ids=inputs.ids, attention_mask=inputs.mask_BL.long())
+        finally:
+            handle.remove()
+        vectors_BLD: Tensor = output.last_hidden_state
+        return vectors_BLD
+
+    def save_files(self, folder: Path) -> dict[str, Any]:
+        self.tokenizer.model_max_length = self.max_length
+        self.tokenizer.save_pretrained(folder)
+        return {"model_type": self.model.config.model_type, "max_length": self.max_length}
+
+
+class _Embedded(Exception):
+    """Leaves the model once the embeddings are known."""
+
+
+def _looks_like_folder(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or (os.sep != "/" and os.sep in name)
+
+
+def _space_before(name: str, local_only: bool) -> dict[str, bool]:
+    """Byte-level tokenizers (RoBERTa, GPT-2) take word lists only when told to put a space before the first word too."""
+    from transformers import AutoConfig
+
+    kind = AutoConfig.from_pretrained(name, local_files_only=local_only).model_type
+    return {"add_prefix_space": True} if kind in ("roberta", "longformer", "gpt2", "modernbert") else {}
+
+
+def _embedding_module(model: nn.Module) -> nn.Module:
+    module = getattr(model, "embeddings", None)
+    if isinstance(module, nn.Module):
+        return module
+    raise SetupError(f"{type(model).__name__} has no embedding layer fewtag knows; BERT, RoBERTa, XLM-R, DistilBERT and their kin do")
+
+
+def _dropout_of(module: nn.Module) -> float:
+    found = [part.p for part in module.modules() if isinstance(part, nn.Dropout)]
+    return max(found, default=0.0)
+
+
+class _without_dropout:
+    """Switches the dropout inside a module off for a while."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._parts = [part for part in module.modules() if isinstance(part, nn.Dropout)]
+        self._before = [part.p for part in self._parts]
+
+    def __enter__(self) -> None:
+        for part in self._parts:
+            part.p = 0.0
+
+    def __exit__(self, *exception: object) -> None:
+        for part, p in zip(self._parts, self._before, strict=True):
+            part.p = p
+
+
+def _model_limit(config: Any) -> int:
+    limit = int(getattr(config, "max_position_embeddings", 0) or 512)
+    offset = int(config.pad_token_id or 0) + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer") else 0
+    return limit - offset
+
+
+def _specials(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The ids a tokenizer puts before and after a sentence."""
+    probe = "a"
+    plain = tokenizer(probe, add_special_tokens=False)["input_ids"]
+    full = tokenizer(probe)["input_ids"]
+    for start in range(len(full) - len(plain) + 1):
+        if full[start : start + len(plain)] == plain:
+            return full[:start], full[start + len(plain) :]
+    return full[:1], full[-1:]

@@ -1,0 +1,1 @@
+"""How taggers learn: losses, pseudo-labels, noise, feedback, and the learner that takes gradient steps."""

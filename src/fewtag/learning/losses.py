@@ -1,0 +1,60 @@
+"""Losses as (sum, count) pairs, so that batches, accumulation steps and ranks add up exactly.
+
+Letters: B rows, T tokens, C tags.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from fewtag.tagger.batch import IGNORED
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A loss before it is divided: the sum over tokens and how many tokens count.
+
+    Args:
+        total: () sum over tokens, with its graph.
+        count: () number of tokens to divide by.
+    """
+
+    total: Tensor
+    count: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """() ``total / count``, and 0 (still with a graph) when nothing counts."""
+        return self.total / self.count.clamp(min=1)
+
+
+def cross_entropy(logits_BTC: Tensor, tag_ids_BT: Tensor, *, smoothing: float = 0.0) -> Term:
+    """Cross-entropy with label smoothing: (1 - s) * NLL + s * mean over tags of -log p, summed over tokens (paper section 5).
+
+    Args:
+        logits_BTC: float32 logits.
+        tag_ids_BT: targets; ``IGNORED`` counts neither in the sum nor in the count.
+        smoothing: s, in [0, 1).
+    """
+    total = F.cross_entropy(
+        logits_BTC.float().flatten(0, 1), tag_ids_BT.flatten(), ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum"
+    )
+    return Term(total, (tag_ids_BT != IGNORED).sum())
+
+
+def soft_cross_entropy(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor, count: Tensor | None = None) -> Term:
+    """-sum over tags of target * log p, summed over the tokens of a mask.
+
+    Args:
+        logits_BTC: float32 logits.
+        target_BTC: weights per tag, constants here (no gradient is taken into them unless they carry a graph).
+        mask_BT: which tokens add to the sum.
+        count: what to divide by; the mask's tokens when None.
+    """
+    per_token_BT = -(target_BTC * F.log_softmax(logits_BTC.float(), dim=-1)).sum(-1)
+    # where() rather than a product: a padded token may hold anything, even NaN
+    total = per_token_BT.where(mask_BT, per_token_BT.new_zeros(())).sum()
+    return Term(total, mask_BT.sum() if count is None else count)

@@ -1,0 +1,139 @@
+"""MetaTS: a teacher pseudo-labels raw text, a student learns from it, and the student's progress teaches the teacher.
+
+Paper sections 3.2 to 3.4. The printed text leaves 38 points open; each is a field of `MetaTSConfig` or of a config named there,
+and ``docs/paper.md`` lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from torch import Tensor
+
+from fewtag.config import Config
+from fewtag.learning.feedback import Feedback, FeedbackConfig
+from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.losses import cross_entropy, soft_cross_entropy
+from fewtag.learning.noise import GaussianNoise
+from fewtag.learning.pseudo_labels import confident, hard, scaled, sharpen
+from fewtag.learning.seeding import Key
+from fewtag.methods.method import Method, Stage
+from fewtag.methods.supervised import supervised_step
+from fewtag.tagger.batch import Batch
+from fewtag.tagger.tagger import Tagger
+
+
+class MetaTSConfig(Config):
+    """The hyper-parameters of MetaTS; defaults are the corrected reading, ``metats-paper`` overrides them with the printed one."""
+
+    noise_variance: float = 0.01  # sigma^2, Table 2 (O-NER)
+    noise_relative: bool = True  # sigma in units of the embeddings' rms, so that it means the same for every encoder; printed: absolute
+    temperature: float = 0.7  # tau, Table 2
+    temperature_mode: Literal["sharpen", "literal"] = "sharpen"  # A11
+    threshold: float = 0.6  # epsilon, Table 2; compared with the untempered probability (A12)
+    denominator: Literal["all", "kept"] = "all"  # A13: the printed sum divides by every token
+    label_smoothing: float = 0.15  # section 5; student and teacher targets (A10)
+    finetune_smoothing: float = 0.15  # A26: as in the first stage
+    weight_reg: float = 1.0  # A8: the paper adds the three terms
+    weight_meta: float = 0.1  # A8: with standardized feedback; printed: 1
+    clean_pass: Literal["eval", "train"] = "eval"  # A19: mode of the teacher's pseudo-labeling pass
+    feedback: FeedbackConfig = FeedbackConfig()
+    warmup: bool = True  # A24: the teacher first learns from the labeled sentences
+    student_init: Literal["teacher", "encoder"] = "teacher"  # A24; prototype: a pre-trained student must start warm
+    finetune: bool = True  # 3.4
+
+
+class MetaTS(Method):
+    """Teacher and student of one architecture, with separate weights and separate optimizers.
+
+    Args:
+        config: hyper-parameters and readings.
+        make_tagger: builds a fresh tagger for a role; both start with the same head (A21).
+        learner: optimizer of both.
+    """
+
+    def __init__(self, config: MetaTSConfig, make_tagger: Callable[[str], Tagger], learner: LearnerConfig) -> None:
+        self.config = config
+        self.teacher = Learner("teacher", make_tagger("teacher"), learner)
+        self.student = Learner("student", make_tagger("student"), learner)
+        self.feedback = Feedback(config.feedback)
+        self.noise = GaussianNoise(config.noise_variance, relative=config.noise_relative)
+
+    def step(self, labeled: Batch | None, unlabeled: Batch | None, key: Key) -> dict[str, Tensor]:
+        """One iteration for one language: the student learns, then the teacher learns from the student's progress.
+
+        Args:
+            labeled: X, Y of the language.
+            unlabeled: raw sentences of the same language.
+            key: of this step.
+
+        Returns:
+            The named losses, the feedback and the kept share, without graphs.
+        """
+        assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "MetaTS needs both kinds of text"
+        c, teacher, student, mask_BT = self.config, self.teacher, self.student, unlabeled.token_mask_BT
+        # 3.2 the student learns from the teacher's hard pseudo-labels
+        clean_BTC = teacher.logits(unlabeled, key, "clean", dropout=c.clean_pass == "train")
+        pseudo_BT = hard(clean_BTC, mask_BT)  # Eq. 2
+        before = student.labeled_loss(labeled)  # L_S,lab at t
+        loss = cross_entropy(student.logits(unlabeled, key, "pseudo"), pseudo_BT, smoothing=c.label_smoothing).mean
+        student.descend(loss)  # Eq. 3, one step
+        after = student.labeled_loss(labeled)  # L_S,lab at t + 1
+        h = self.feedback(before, after, labeled.language)  # lambda_meta, with its sign
+        # 3.3 the teacher learns from labels, from consistency under noise, and from the feedback
+        sup = cross_entropy(teacher.logits(labeled, key, "supervised"), labeled.tag_ids_BT, smoothing=c.label_smoothing).mean  # Eq. 4
+        keep_BT = confident(clean_BTC, mask_BT, c.threshold)  # I(z_max)
+        reg = self._regularization(clean_BTC, unlabeled, keep_BT, key)  # L_reg
+        meta = h * cross_entropy(clean_BTC, pseudo_BT).mean  # L_meta
+        teacher.descend(sup + c.weight_reg * reg + c.weight_meta * meta)  # L_T = L_sup + L_reg + L_meta
+        return {
+            "student": loss.detach(),
+            "supervised": sup.detach(),
+            "regularization": reg.detach(),
+            "meta": meta.detach(),
+            "lambda": after - before,
+            "feedback": h,
+            "kept": keep_BT.sum() / mask_BT.sum().clamp(min=1),
+        }
+
+    def _regularization(self, clean_BTC: Tensor, unlabeled: Batch, keep_BT: Tensor, key: Key) -> Tensor:
+        """L_reg: the noised pass agrees with the clean one where that is confident (paper 3.3)."""
+        c = self.config
+        if c.weight_reg == 0:
+            return clean_BTC.new_zeros(())
+        target_BTC = (sharpen if c.temperature_mode == "sharpen" else scaled)(clean_BTC, c.temperature)
+        noised_BTC = self.teacher.logits(unlabeled, key, "noised", noise=self.noise)  # z^G
+        count = unlabeled.token_mask_BT.sum() if c.denominator == "all" else keep_BT.sum()
+        return soft_cross_entropy(noised_BTC, target_BTC, keep_BT, count).mean
+
+    def _begin_interact(self) -> None:
+        self.teacher.restart()
+        if self.config.student_init == "teacher":
+            self.student.copy_from(self.teacher)
+
+    def stages(self) -> list[Stage]:
+        c = self.config
+        warm = supervised_step(self.teacher, c.label_smoothing)
+        tune = supervised_step(self.student, c.finetune_smoothing)
+        stages = [
+            Stage("warm-up", warm, self.teacher, "labeled", True, self.teacher.restart, False, "supervised"),
+            Stage("interact", self.step, self.student, "both", False, self._begin_interact, False, "semi_supervised"),
+            Stage("finetune", tune, self.student, "labeled", True, self.student.restart, True, "finetune"),
+        ]
+        wanted = {"warm-up": c.warmup, "interact": True, "finetune": c.finetune}
+        return [stage for stage in stages if wanted[stage.name]]
+
+    def learners(self) -> dict[str, Learner]:
+        return {"teacher": self.teacher, "student": self.student}
+
+    @property
+    def delivered(self) -> Learner:
+        return self.student
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "feedback": self.feedback.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.feedback.restore(state["feedback"])

@@ -1,0 +1,82 @@
+"""The contract of a method: stages, each with a step of its own; what it owns can be saved and restored. Nothing more."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from fewtag.learning.learner import Learner
+from fewtag.learning.seeding import Key
+from fewtag.tagger.batch import Batch
+
+Step = Callable[[Batch | None, Batch | None, Key], dict[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long a stage may take.
+
+    Args:
+        max_steps: steps at most.
+        evaluate_every: steps between evaluations on dev.
+        patience: evaluations without a better score before the stage ends early (paper section 5: early stopping in both stages).
+    """
+
+    max_steps: int
+    evaluate_every: int
+    patience: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A named part of a method.
+
+    Args:
+        name: unique within the method.
+        step: takes a labeled and an unlabeled batch of one language and a key, does its own descents, returns named losses.
+        scored: the learner that is evaluated; its best weights are put back when the stage ends.
+        draws: what a step is given: ``"labeled"``, ``"both"``.
+        mixed: True draws labeled sentences of all languages at once.
+        begin: called once before the first step.
+        score_start: whether the state before the first step competes for the best.
+        effort: which entry of the training budget it takes: ``"supervised"``, ``"semi_supervised"`` or ``"finetune"``.
+    """
+
+    name: str
+    step: Step
+    scored: Learner
+    draws: str
+    mixed: bool
+    begin: Callable[[], None]
+    score_start: bool
+    effort: str
+
+
+class Method(ABC):
+    """One paper's procedure: a list of stages over learners it owns."""
+
+    @abstractmethod
+    def stages(self) -> list[Stage]:
+        """The stages in order; a list, so that a resume can jump to any of them."""
+
+    @abstractmethod
+    def learners(self) -> dict[str, Learner]:
+        """Every learner by role."""
+
+    @property
+    @abstractmethod
+    def delivered(self) -> Learner:
+        """The learner whose tagger is the result."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything the method owns that training changes."""
+        return {name: learner.state() for name, learner in self.learners().items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a saved `state`."""
+        for name, learner in self.learners().items():
+            learner.restore(state[name])

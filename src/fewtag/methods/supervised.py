@@ -1,0 +1,57 @@
+"""Supervised training on the labeled sentences: one language at a time, all together, or with every label (paper 5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from fewtag.config import Config
+from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.losses import cross_entropy
+from fewtag.learning.seeding import Key
+from fewtag.methods.method import Method, Stage
+from fewtag.tagger.batch import Batch
+from fewtag.tagger.tagger import Tagger
+
+
+class SupervisedConfig(Config):
+    """Token cross-entropy on labeled sentences."""
+
+    label_smoothing: float = 0.15  # paper section 5, the same as the teacher's L_sup
+
+
+def supervised_step(learner: Learner, label_smoothing: float) -> Callable[[Batch | None, Batch | None, Key], dict[str, Tensor]]:
+    """The step that descends on the mean cross-entropy of a labeled batch (paper Eq. 4)."""
+
+    def step(labeled: Batch | None, unlabeled: Batch | None, key: Key) -> dict[str, Tensor]:
+        assert labeled is not None and labeled.tag_ids_BT is not None, "a supervised step needs labeled sentences"
+        loss = cross_entropy(learner.logits(labeled, key, "supervised"), labeled.tag_ids_BT, smoothing=label_smoothing).mean
+        learner.descend(loss)
+        return {"supervised": loss.detach()}
+
+    return step
+
+
+class Supervised(Method):
+    """One tagger, one stage."""
+
+    def __init__(self, config: SupervisedConfig, make_tagger: Callable[[str], Tagger], learner: LearnerConfig) -> None:
+        self.student = Learner("student", make_tagger("student"), learner)
+        self._step = supervised_step(self.student, config.label_smoothing)
+
+    def stages(self) -> list[Stage]:
+        return [
+            Stage("supervised", self._step, self.student, draws="labeled", mixed=True, begin=_nothing, score_start=False, effort="supervised")
+        ]
+
+    def learners(self) -> dict[str, Learner]:
+        return {"student": self.student}
+
+    @property
+    def delivered(self) -> Learner:
+        return self.student
+
+
+def _nothing() -> None:
+    """A stage that needs no preparation."""

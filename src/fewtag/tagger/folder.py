@@ -1,0 +1,163 @@
+"""A tagger on disk: safetensors and JSON, no pickle. With a Hugging Face encoder the folder is also one for plain transformers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from fewtag.encoders.compact import CompactConfig, CompactEncoder
+from fewtag.encoders.hugging_face import HuggingFaceEncoder
+from fewtag.errors import ConfigError, SetupError
+from fewtag.tagger.tagger import Tagger
+from fewtag.text.tags import TagSet
+
+FORMAT_VERSION = 1
+_ABOUT = "fewtag.json"
+
+
+def save(tagger: Tagger, folder: Path, *, card: str, extra: dict[str, Any] | None = None, force: bool = False) -> None:
+    """Write a tagger folder, whole or not at all.
+
+    Args:
+        tagger: what to save.
+        folder: the target.
+        card: its README.
+        extra: more values for ``fewtag.json``.
+        force: replace a folder that is there.
+
+    Raises:
+        ConfigError: when something is there and ``force`` is False.
+    """
+    if folder.exists() and not force:
+        raise ConfigError(f"{folder} exists; choose another folder or replace it with --force")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    writing = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(writing, ignore_errors=True)
+    writing.mkdir()
+    encoder = tagger.encoder
+    description = encoder.save_files(writing)
+    if isinstance(encoder, HuggingFaceEncoder):
+        _save_hugging_face(tagger, encoder, writing)
+    else:
+        weights = {name: value.detach().cpu().contiguous() for name, value in tagger.state_dict().items()}
+        save_file(weights, writing / "model.safetensors")
+        (writing / "config.json").write_text(json.dumps({"model_type": f"fewtag-{encoder.kind}", **description}, indent=2), "utf-8")
+    about = {
+        "format": FORMAT_VERSION,
+        "encoder": {"kind": encoder.kind, **description},
+        "tags": list(tagger.tag_set.tags),
+        "languages": list(tagger.languages),
+        "decoding": tagger.decoding,
+        "dropout": tagger.dropout,
+        **(extra or {}),
+    }
+    (writing / _ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    (writing / "README.md").write_text(card, "utf-8")
+    for path in (*writing.iterdir(), writing):
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    if folder.exists():
+        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+        os.rename(folder, old)
+        os.rename(writing, folder)
+        shutil.rmtree(old)
+    else:
+        os.rename(writing, folder)
+
+
+def _save_hugging_face(tagger: Tagger, encoder: HuggingFaceEncoder, folder: Path) -> None:
+    from transformers import AutoConfig, AutoModelForTokenClassification
+
+    config = AutoConfig.for_model(**encoder.model.config.to_dict())
+    config.id2label = dict(enumerate(tagger.tag_set.tags))
+    config.label2id = dict(tagger.tag_set.id_of)
+    config.num_labels = len(tagger.tag_set)
+    config.dtype = torch.float32
+    model = AutoModelForTokenClassification.from_config(config)
+    missing, unexpected = model.base_model.load_state_dict(encoder.model.state_dict(), strict=False)
+    if missing or [name for name in unexpected if "pooler" not in name]:
+        raise SetupError(f"{config.model_type} cannot be saved for token classification: {[*missing, *unexpected][:3]}")
+    model.classifier.load_state_dict(tagger.head.state_dict())
+    model.save_pretrained(folder)
+
+
+def load(folder: Path | str, *, device: str = "cpu") -> Tagger:
+    """Read a tagger folder; never asks the network.
+
+    Args:
+        folder: what `save` wrote.
+        device: where to put the weights.
+
+    Raises:
+        SetupError: when the folder is missing, incomplete, damaged or newer than this version of fewtag.
+    """
+    folder = Path(folder)
+    about = _about(folder)
+    tag_set = TagSet.from_tags(about["tags"])
+    if list(tag_set.tags) != about["tags"]:
+        raise SetupError(f"{folder / _ABOUT}: the tags are not in the order O, B-a, I-a, B-b ...; the folder was changed by hand")
+    kind = about["encoder"]["kind"]
+    if kind == "compact":
+        tagger = _load_compact(folder, about, tag_set)
+    elif kind == "hugging_face":
+        tagger = _load_hugging_face(folder, about, tag_set)
+    else:
+        raise SetupError(f"{folder / _ABOUT}: encoder kind {kind!r} is unknown; this folder needs a newer fewtag")
+    return tagger.to(device).eval()
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    path = folder / _ABOUT
+    if not folder.is_dir():
+        raise SetupError(f"{folder}: no such folder")
+    if not path.exists():
+        inner = [p.name for p in (folder / "model", *sorted(folder.glob("languages/*/model"))) if (p / _ABOUT).exists()]
+        hint = f"; did you mean {folder / inner[0]}?" if inner and inner[0] == "model" and (folder / "model").exists() else ""
+        raise SetupError(f"{folder} is not a tagger folder: {_ABOUT} is missing{hint}")
+    try:
+        about: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        version = int(about["format"])
+        _ = about["tags"], about["encoder"]["kind"], about["decoding"], about["languages"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SetupError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+    if version > FORMAT_VERSION:
+        raise SetupError(f"{path}: format {version} is newer than this fewtag knows ({FORMAT_VERSION}); upgrade fewtag")
+    return about
+
+
+def _new_tagger(encoder: CompactEncoder | HuggingFaceEncoder, about: dict[str, Any], tag_set: TagSet) -> Tagger:
+    return Tagger(encoder, tag_set, languages=about["languages"], decoding=about["decoding"], dropout=about.get("dropout", 0.1))
+
+
+def _load_compact(folder: Path, about: dict[str, Any], tag_set: TagSet) -> Tagger:
+    shape = {name: value for name, value in about["encoder"].items() if name != "kind"}
+    try:
+        tagger = _new_tagger(CompactEncoder(CompactConfig(**shape)), about, tag_set)
+        tagger.load_state_dict(load_file(folder / "model.safetensors"))
+    except FileNotFoundError:
+        raise SetupError(f"{folder}: model.safetensors is missing") from None
+    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
+        raise SetupError(f"{folder}: the weights are damaged or do not fit: {str(error).splitlines()[0]}") from None
+    return tagger
+
+
+def _load_hugging_face(folder: Path, about: dict[str, Any], tag_set: TagSet) -> Tagger:
+    from transformers import AutoModelForTokenClassification
+
+    try:
+        model = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        encoder = HuggingFaceEncoder.pretrained(str(folder), about["encoder"]["max_length"])
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise SetupError(f"{folder}: the encoder cannot be loaded: {str(error).splitlines()[0]}") from None
+    tagger = _new_tagger(encoder, about, tag_set)
+    encoder.model.load_state_dict(model.base_model.state_dict(), strict=False)
+    tagger.head.load_state_dict(model.classifier.state_dict())
+    return tagger

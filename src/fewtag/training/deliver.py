@@ -1,0 +1,121 @@
+"""The end of a run: final scores, predictions, the tagger folder and a report in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fewtag.data.files import write_text
+from fewtag.data.low_resource import LowResource
+from fewtag.evaluation import Report
+from fewtag.evaluation.tables import report_markdown
+from fewtag.serving.documents import document_of
+from fewtag.tagger.card import card_of
+from fewtag.tagger.folder import save
+from fewtag.tagger.tagger import Tagger
+from fewtag.training.folder import RunFolder, digest_of
+from fewtag.training.run_config import RunConfig
+from fewtag.training.scoring import predict_all, report_on
+
+
+def deliver(
+    tagger: Tagger,
+    data: LowResource,
+    config: RunConfig,
+    folder: RunFolder,
+    method: str,
+    seconds: float,
+    steps: int,
+    notes: list[str],
+) -> tuple[Report, Report | None]:
+    """Evaluate the final tagger once on dev and test, and write everything the run folder promises.
+
+    Args:
+        tagger: the result of training.
+        data: its dev and test splits; test is looked at here for the first time.
+        config: of the run.
+        folder: where to write.
+        method: its row's name.
+        seconds, steps: cost of training.
+        notes: decisions made for the user.
+
+    Returns:
+        The dev and the test report; None without a test split.
+    """
+    reports: dict[str, Report] = {}
+    for split, sentences in (("dev", data.dev), ("test", data.test)):
+        if not any(sentences.values()):
+            continue
+        predictions = predict_all(tagger, sentences)
+        settings = config.evaluation
+        reports[split] = report_on(predictions, mode=settings.mode, bootstrap=settings.bootstrap, seed=config.train.seed)
+        for language, some in predictions.items():
+            lines = "".join(json.dumps(document_of(p).to_json(), ensure_ascii=False) + "\n" for p in some)
+            (folder.path / "predictions").mkdir(exist_ok=True)
+            write_text(folder.path / "predictions" / f"{split}.{language}.jsonl", lines)
+    finish(reports, tagger, data, config, folder, method, seconds, steps, notes)
+    return reports["dev"], reports.get("test")
+
+
+def finish(
+    reports: dict[str, Report],
+    tagger: Tagger | None,
+    data: LowResource,
+    config: RunConfig,
+    folder: RunFolder,
+    method: str,
+    seconds: float,
+    steps: int,
+    notes: list[str],
+) -> None:
+    """Write report, tagger folder and, last of all, ``metrics.json``: its presence says that the run is whole."""
+    counts = {lang: (len(data.labeled.get(lang, ())), len(data.unlabeled.get(lang, ()))) for lang in sorted(data.labeled)}
+    text = report_text(reports, method, config, counts, seconds, steps, notes)
+    write_text(folder.path / "report.md", text)
+    if tagger is not None:
+        shown = reports.get("test", reports["dev"])
+        card = card_of(
+            tagger,
+            method=method,
+            encoder=config.tagger.encoder,
+            counts=counts,
+            scores=report_markdown(shown),
+            split="test" if "test" in reports else "dev",
+        )
+        save(tagger, folder.model, card=card, extra={"run": digest_of(config), "method": method}, force=True)
+    metrics: dict[str, Any] = {
+        "method": method,
+        "encoder": config.tagger.encoder,
+        "seed": config.train.seed,
+        "digest": digest_of(config),
+        "seconds": seconds,
+        "steps": steps,
+        "notes": notes,
+        **{split: report.to_json() for split, report in reports.items()},
+    }
+    folder.write_json("metrics.json", metrics)
+
+
+def report_text(
+    reports: dict[str, Report],
+    method: str,
+    config: RunConfig,
+    counts: dict[str, tuple[int, int]],
+    seconds: float,
+    steps: int,
+    notes: list[str],
+) -> str:
+    """The report of a run as Markdown."""
+    lines = [
+        f"# Run: {method}, {config.tagger.encoder}, seed {config.train.seed}",
+        "",
+        f"{sum(n for n, _ in counts.values())} labeled and {sum(n for _, n in counts.values())} raw sentences in {len(counts)} "
+        f"languages; {steps} steps, {seconds:.0f} s of training; configuration {digest_of(config)}.",
+        "",
+        *(f"- {note}" for note in notes),
+        "",
+    ]
+    for split, report in reports.items():
+        chosen = " (chose when to stop)" if split == "dev" else " (chose nothing)"
+        lines += [f"## {split}{chosen}", "", report_markdown(report), ""]
+    return "\n".join(lines)

@@ -1,0 +1,200 @@
+"""The training loop: a generator of Progress that knows nothing of saving, printing, data or metrics.
+
+At every yield the pair (method, position) is a complete state: a new generator started from a copy of it goes on to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fewtag.errors import FewtagError
+from fewtag.learning.seeding import Key
+from fewtag.methods.method import Budget, Method, Stage
+from fewtag.tagger.batch import Batch
+from fewtag.tagger.tagger import Tagger
+
+
+class DivergedError(FewtagError):
+    """A loss stopped being a finite number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What an evaluation on dev says.
+
+    Args:
+        value: the number early stopping looks at; higher is better.
+        by_language: the same per language, for people.
+    """
+
+    value: float
+    by_language: dict[str, float]
+
+
+@dataclass
+class Position:
+    """Where a run stands, apart from the method's own state.
+
+    Args:
+        stage: index of the current stage.
+        step: steps done in it.
+        begun: whether its ``begin`` has run.
+        best_score: best dev score in this stage, None before the first.
+        best_step: when it was reached.
+        stale: evaluations since then.
+        best_weights: the scored tagger's weights at that moment.
+        sums: sums of the named losses since the last evaluation, with how many times each was seen.
+        total_steps: steps done in all stages.
+    """
+
+    stage: int = 0
+    step: int = 0
+    begun: bool = False
+    best_score: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    sums: dict[str, list[float]] = field(default_factory=dict)
+    total_steps: int = 0
+
+    def state(self) -> dict[str, Any]:
+        """As a nested dict of tensors and plain values."""
+        return dict(vars(self))
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> Position:
+        """From a saved `state`."""
+        return cls(**{**state, "best_weights": dict(state.get("best_weights", {})), "sums": dict(state.get("sums", {}))})
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One yield of the loop.
+
+    Args:
+        stage: name of the stage.
+        stage_index, num_stages: which of how many.
+        step: steps done in it.
+        max_steps: steps it may take.
+        language: of the last draw.
+        losses: mean of the named losses since the last evaluation; empty between evaluations.
+        scored: result of the evaluation made now, or None.
+        is_best: whether it is the stage's best so far.
+        best_score, best_step: the stage's best so far.
+        stage_done: True when the stage has ended and its best weights are back in place.
+    """
+
+    stage: str
+    stage_index: int
+    num_stages: int
+    step: int
+    max_steps: int
+    language: str
+    losses: dict[str, float]
+    scored: Scored | None
+    is_best: bool
+    best_score: float | None
+    best_step: int
+    stage_done: bool
+
+
+Draw = Callable[[Stage, int], tuple[Batch | None, Batch | None]]
+
+
+def fit(
+    method: Method,
+    position: Position,
+    *,
+    seed: int,
+    draw: Draw,
+    budget: Callable[[Stage], Budget],
+    evaluate: Callable[[Tagger], Scored],
+    out_of_time: Callable[[Stage], bool] = lambda stage: False,
+) -> Iterator[Progress]:
+    """Train a method from where ``position`` stands to its end.
+
+    Args:
+        method: what to train; changed in place.
+        position: where to start; changed in place.
+        seed: of every random number in the steps.
+        draw: the labeled and the unlabeled batch of a stage's step.
+        budget: of a stage.
+        evaluate: scores a tagger on dev; must not use torch's generators for anything that matters.
+        out_of_time: ends a stage early when true.
+
+    Yields:
+        Progress after every step, and at the end of every stage.
+
+    Raises:
+        DivergedError: when a loss is not finite.
+    """
+    stages = method.stages()
+    while position.stage < len(stages):
+        stage = stages[position.stage]
+        limits = budget(stage)
+        language = ""
+
+        def progress(scored: Scored | None = None, is_best: bool = False, losses: dict[str, float] | None = None, done: bool = False) -> Progress:
+            return Progress(
+                stage.name, position.stage, len(stages), position.step, limits.max_steps, language,  # noqa: B023
+                losses or {}, scored, is_best, position.best_score, position.best_step, done,
+            )  # fmt: skip
+
+        if not position.begun:
+            stage.begin()
+            position.begun = True
+            if stage.score_start:
+                scored = evaluate(stage.scored.tagger)
+                yield progress(scored, _note(position, scored, stage))
+        while position.step < limits.max_steps and position.stale < limits.patience and not out_of_time(stage):
+            labeled, unlabeled = draw(stage, position.step)
+            language = next((b.language for b in (labeled, unlabeled) if b is not None), "")
+            losses = stage.step(labeled, unlabeled, Key(seed, stage.name, position.step))
+            position.step += 1
+            position.total_steps += 1
+            _add(position, losses, stage, language)
+            if position.step % limits.evaluate_every == 0 or position.step == limits.max_steps:
+                means = {name: total / count for name, (total, count) in sorted(position.sums.items())}
+                position.sums = {}
+                scored = evaluate(stage.scored.tagger)
+                yield progress(scored, _note(position, scored, stage), means)
+            else:
+                yield progress()
+        if position.best_score is None:  # ended by time before its first evaluation
+            scored = evaluate(stage.scored.tagger)
+            yield progress(scored, _note(position, scored, stage))
+        stage.scored.tagger.load_state_dict(position.best_weights)
+        language = ""  # the end of a stage belongs to no draw
+        final = progress(done=True)
+        position.stage, position.step, position.begun = position.stage + 1, 0, False
+        position.best_score, position.best_step, position.stale = None, 0, 0
+        position.best_weights, position.sums = {}, {}
+        yield final
+
+
+def _note(position: Position, scored: Scored, stage: Stage) -> bool:
+    """Record a dev score; True when it is the stage's best. A tie keeps the earlier weights."""
+    if position.best_score is not None and scored.value <= position.best_score:
+        position.stale += 1
+        return False
+    position.best_score, position.best_step, position.stale = scored.value, position.step, 0
+    position.best_weights = {name: weight.detach().cpu().clone() for name, weight in stage.scored.tagger.state_dict().items()}
+    return True
+
+
+def _add(position: Position, losses: dict[str, Tensor], stage: Stage, language: str) -> None:
+    values = dict(zip(losses, torch.stack([loss.detach().float() for loss in losses.values()]).tolist(), strict=True))
+    for name, value in values.items():
+        if value != value or value in (float("inf"), float("-inf")):
+            raise DivergedError(
+                f"the loss {name!r} became {value} in stage {stage.name!r} at step {position.step}, language {language!r}; "
+                "a smaller train.lr usually helps"
+            )
+        for key in (name, f"{name}/{language}") if name in ("lambda", "feedback", "kept") else (name,):
+            total, count = position.sums.get(key, [0.0, 0])
+            position.sums[key] = [total + value, count + 1]

@@ -1,0 +1,105 @@
+"""The run folder: resolved configuration, versions, data hashes, journal, metrics, model. Whatever is written stays whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from fewtag.data.files import write_text
+from fewtag.errors import ConfigError
+from fewtag.training.run_config import RunConfig
+
+
+def digest_of(config: RunConfig) -> str:
+    """12 hex digits that change with any value of the configuration but not with where the data folder lies."""
+    plain = config.model_dump(mode="json")
+    plain["data"]["dir"] = Path(plain["data"]["dir"]).name
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def versions() -> dict[str, str]:
+    """What the result depends on besides configuration and data."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("fewtag", "torch", "numpy", "transformers", "tokenizers", "safetensors"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+class RunFolder:
+    """Paths and files of one run.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.model = path / "model"
+        self.events = path / "events.jsonl"
+        self.metrics = path / "metrics.json"
+        self.checkpoints = path / "checkpoints"
+
+    def is_finished(self) -> bool:
+        """Whether the run has ended and its metrics are written."""
+        return self.metrics.exists()
+
+    def begin(self, config: RunConfig, data: dict[str, Any], *, force: bool) -> None:
+        """Make the folder for a new run.
+
+        Raises:
+            ConfigError: when something is there already and ``force`` is False.
+        """
+        if self.path.exists() and any(self.path.iterdir()) and not force:
+            state = "a finished run" if self.is_finished() else "an unfinished run"
+            what = state if (self.path / "config.toml").exists() else "files"
+            raise ConfigError(f"{self.path} already holds {what}; use --resume to go on with it, --force to replace it, or another -o")
+        if force and (self.path / "config.toml").exists():
+            self._clear()
+        self.path.mkdir(parents=True, exist_ok=True)
+        plain = _without_none(config.model_dump(mode="json"))
+        write_text(self.path / "config.toml", tomli_w.dumps(plain))
+        self.write_json("env.json", {"versions": versions(), "command": sys.argv})
+        self.write_json("data.json", data)
+
+    def _clear(self) -> None:
+        import shutil
+
+        for name in ("checkpoints", "model", "predictions", "languages"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in ("metrics.json", "events.jsonl", "report.md", "config.toml", "data.json", "env.json"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def check_data(self, data: dict[str, Any]) -> None:
+        """Refuse to resume on other data.
+
+        Raises:
+            ConfigError: naming the first file that changed.
+        """
+        before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        if before == json.loads(json.dumps(data)):
+            return
+        old, new = before.get("files", {}), data.get("files", {})
+        changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+        what = f"{changed[0]} changed" if changed else "the sample of labeled sentences changed"
+        raise ConfigError(f"{self.path} cannot be resumed: {what} since the run began; start a new run with another -o")
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        """Write one JSON file of the run, whole or not at all."""
+        write_text(self.path / name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: a key without a value is left out and gets its default when read."""
+    if isinstance(value, dict):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    return value

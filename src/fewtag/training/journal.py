@@ -1,0 +1,47 @@
+"""The journal of a run: one JSON object a line in ``events.jsonl``, cut back to the checkpoint when a run resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+
+class Journal:
+    """Appends events to a file.
+
+    Args:
+        path: ``events.jsonl`` of the run.
+        size: bytes to keep of what is there already; later events belong to steps that will be done again.
+    """
+
+    def __init__(self, path: Path, size: int = 0) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b")
+        self._file.truncate(min(size, path.stat().st_size))
+        self._file.seek(0, os.SEEK_END)
+
+    def write(self, event: str, **values: Any) -> None:
+        """Append one event with the time of day (seconds since 1970)."""
+        line = json.dumps({"event": event, **values, "time": round(time.time(), 3)}, ensure_ascii=False)
+        self._file.write(line.encode("utf-8") + b"\n")
+        self._file.flush()
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far, all of them on disk after this call."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """Every event of a journal."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

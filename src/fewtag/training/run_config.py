@@ -1,0 +1,101 @@
+"""The configuration of a run: what ``fewtag.toml`` holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from fewtag.config import Config
+from fewtag.learning.learner import LearnerConfig
+from fewtag.methods.method import Budget
+
+Auto = Literal["auto"]
+
+
+class DataConfig(Config):
+    """Which sentences take part."""
+
+    dir: str = "data"
+    languages: tuple[str, ...] = ()  # empty: all
+    labeled: str = "100%"  # of train, per language: "1%", "200", "5shot"; the rest loses its tags (paper 4.2)
+    dev: Literal["full", "matched"] = "full"  # A31: the paper stops early on the whole dev set
+    seed: int | None = None  # of the sample; None: the run's seed
+
+
+class TaggerConfig(Config):
+    """What is trained."""
+
+    encoder: str = "compact"  # or a folder, or the name of a Hugging Face encoder
+    max_length: int | None = None  # positions per window; None: what the encoder takes (paper section 5: 128)
+    decoding: Literal["auto", "viterbi", "greedy"] = "auto"  # auto: the method's
+    dropout: float = 0.1  # before the head
+
+
+class TrainConfig(LearnerConfig):
+    """Optimizer, budgets, seed."""
+
+    seed: int = 13
+    batch_size: int = Field(8, ge=1)  # labeled sentences a step (Table 2; A27)
+    unlabeled_batch_size: int | None = None  # None: as batch_size
+    max_steps: int | Auto = "auto"  # supervised stages; auto: 100 passes over the labeled sentences, between 600 and 4000
+    semi_supervised_steps: int | Auto = "auto"  # teacher-student stage; auto: 1500
+    finetune_steps: int | Auto = "auto"  # auto: 600
+    evaluate_every: int | Auto = "auto"  # auto: 100, and 50 in the fine-tuning
+    patience: int = Field(6, ge=1)  # evaluations without a better dev score
+    max_time: str = ""  # "2h", "30m", "90s"; empty: no limit
+    checkpoint_seconds: float = 60.0
+    threads: int | Auto = "auto"  # auto: torch's own choice
+    device: str = "auto"
+
+    def learner(self) -> LearnerConfig:
+        """The part that concerns the optimizer."""
+        return LearnerConfig(**{name: getattr(self, name) for name in LearnerConfig.model_fields})
+
+    def budget(self, effort: str, num_labeled: int) -> Budget:
+        """Steps, evaluation interval and patience of a stage.
+
+        Args:
+            effort: the stage's entry.
+            num_labeled: labeled sentences of all languages.
+        """
+        passes = 100 * num_labeled // self.batch_size  # methods.md 2.1: short training is a known cause of weak few-sample baselines
+        automatic = {"supervised": max(600, min(4000, passes)), "semi_supervised": 1500, "finetune": 600}[effort]
+        chosen = {
+            "supervised": self.max_steps,
+            "semi_supervised": self.semi_supervised_steps,
+            "finetune": self.finetune_steps,
+        }[effort]
+        every = {"finetune": 50}.get(effort, 100) if self.evaluate_every == "auto" else self.evaluate_every
+        return Budget(automatic if chosen == "auto" else chosen, every, self.patience)
+
+
+class SamplingConfig(Config):
+    """How languages are drawn."""
+
+    exponent: float = 0.5  # A23: in proportion to n^exponent; 1 = by size, 0 = equally
+
+
+class EvaluationConfig(Config):
+    """How taggers are scored."""
+
+    mode: Literal["lenient", "strict"] = "lenient"  # conlleval's reading, the field's custom
+    bootstrap: int = 1000  # resamples of sentences for the intervals; 0: none
+
+
+class RunConfig(Config):
+    """Everything a run depends on."""
+
+    version: Literal[1] = 1
+    data: DataConfig = DataConfig()
+    tagger: TaggerConfig = TaggerConfig()
+    method: dict[str, Any] = {"name": "auto"}  # name and the keys of its own configuration
+    train: TrainConfig = TrainConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @property
+    def data_dir(self) -> Path:
+        """The data folder as a path."""
+        return Path(self.data.dir)

@@ -1,0 +1,62 @@
+"""``supervised-single``: one run per language, merged into one report (paper 5.1, "Single")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from fewtag.data.corpus import Corpus
+from fewtag.data.low_resource import LowResource
+from fewtag.evaluation import Report
+from fewtag.training.deliver import finish
+from fewtag.training.folder import RunFolder, digest_of
+from fewtag.training.run import Listener, RunResult, run
+from fewtag.training.run_config import RunConfig
+
+
+def run_single(
+    config: RunConfig,
+    folder: RunFolder,
+    corpus: Corpus,
+    data: LowResource,
+    resume: bool,
+    listener: Listener,
+    interrupted: Callable[[], bool],
+    notes: list[str],
+) -> RunResult:
+    """Train a tagger for each language alone; each has a run folder of its own in ``languages/``.
+
+    Finished languages are taken as they are when the run resumes.
+    """
+    results: dict[str, RunResult] = {}
+    languages = [language for language in sorted(data.labeled) if data.labeled[language]]
+    for language in languages:
+        alone = replace(
+            data,
+            labeled={language: data.labeled[language]},
+            unlabeled={language: data.unlabeled.get(language, [])},
+            dev={language: data.dev[language]},
+            test={language: data.test[language]} if data.test.get(language) else {},
+            notes=[],
+        )
+        part = config.model_copy(
+            update={
+                "method": {**config.method, "name": "supervised-multi"},
+                "data": config.data.model_copy(update={"languages": (language,)}),
+            }
+        )
+        place = folder.path / "languages" / language
+        listener(f"language {language}")
+        begun = resume and (place / "config.toml").exists()
+        results[language] = run(
+            part, place, corpus=corpus, data=alone, resume=begun, force=resume, listener=listener, interrupted=interrupted
+        )
+    reports = {"dev": Report.merge([result.dev for result in results.values()])}
+    tests = [result.test for result in results.values() if result.test is not None]
+    if tests:
+        reports["test"] = Report.merge(tests)
+    seconds, steps = sum(r.seconds for r in results.values()), sum(r.steps for r in results.values())
+    finish(reports, None, data, config, folder, "supervised-single", seconds, steps, notes)
+    return RunResult(
+        folder.path, "supervised-single", reports["dev"], reports.get("test"), seconds, steps, digest_of(config), tuple(notes)
+    )

@@ -1,0 +1,178 @@
+"""Every row of METHODS under one contract: it learns, is deterministic, and resumes to the bit from any moment."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fewtag.encoders.compact import CompactConfig, CompactEncoder
+from fewtag.learning.learner import LearnerConfig
+from fewtag.methods import METHODS, resolve
+from fewtag.methods.method import Budget, Method, Stage
+from fewtag.tagger import Batch, Tagger
+from fewtag.text import Sentence, TagSet, spans_of
+from fewtag.training.checkpoint import Checkpoints, flatten, same, unflatten
+from fewtag.training.fit import DivergedError, Position, Progress, Scored, fit
+
+TAG_SET = TagSet(("color", "thing"))
+COLORS = {"en": ["red", "blue", "green", "black"], "de": ["rot", "blau", "gelb", "grau"]}
+THINGS = {"en": ["shoe", "hat", "bag", "coat"], "de": ["schuh", "hut", "tasche", "mantel"]}
+
+
+def sentences(language: str, count: int, seed: int) -> list[Sentence]:
+    chooser = random.Random(f"{language}{seed}")
+    result = []
+    for number in range(count):
+        tokens = [chooser.choice(COLORS[language]), chooser.choice(THINGS[language]), "now"][: chooser.choice([2, 3])]
+        tags = ["B-color", "B-thing", "O"][: len(tokens)]
+        result.append(Sentence(tuple(tokens), tuple(tags), language, f"{language}-{seed}-{number}"))
+    return result
+
+
+LABELED = {language: sentences(language, 6, 1) for language in COLORS}
+RAW = {language: [s.without_tags() for s in sentences(language, 20, 2)] for language in COLORS}
+DEV = [s for language in COLORS for s in sentences(language, 8, 3)]
+
+
+def make_tagger(role: str) -> Tagger:
+    torch.manual_seed(11)
+    return Tagger(CompactEncoder(CompactConfig(buckets=300, width=12, layers=1)), TAG_SET)
+
+
+def build(name: str) -> Method:
+    return METHODS[name].method(resolve(name, {}), make_tagger, LearnerConfig(lr=0.01))
+
+
+def draw(method: Method) -> Any:
+    batcher = method.delivered.tagger.batcher
+
+    def drawn(stage: Stage, step: int) -> tuple[Batch | None, Batch | None]:
+        chooser = random.Random(f"{stage.name}{step}")
+        language = chooser.choice(["en", "de"])
+        pool = [s for some in LABELED.values() for s in some] if stage.mixed else LABELED[language]
+        labeled = batcher.batch(chooser.sample(pool, 4), labeled=True)
+        raw = batcher.batch(chooser.sample(RAW[language], 4), labeled=False) if stage.draws == "both" else None
+        return labeled, raw
+
+    return drawn
+
+
+def evaluate(tagger: Tagger) -> Scored:
+    found = tagger.predict(DEV)
+    right = sum(len(set(p.spans) & set(spans_of(p.sentence.tags or ()))) for p in found)
+    total = sum(len(p.spans) + len(spans_of(p.sentence.tags or ())) for p in found)
+    return Scored(200 * right / total, {})
+
+
+def loop(method: Method, position: Position, steps: int = 9) -> Any:
+    budget = {"supervised": Budget(steps, 3, 5), "semi_supervised": Budget(steps, 4, 5), "finetune": Budget(steps, 2, 5)}
+    return fit(method, position, seed=5, draw=draw(method), budget=lambda stage: budget[stage.effort], evaluate=evaluate)
+
+
+def outcome(method: Method, position: Position) -> dict[str, Any]:
+    return {"method": method.state(), "position": position.state()}
+
+
+def trained(name: str, steps: int = 9) -> tuple[dict[str, Any], list[Progress]]:
+    method, position = build(name), Position()
+    events = list(loop(method, position, steps))
+    return outcome(method, position), events
+
+
+@pytest.fixture(params=sorted(METHODS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_learns(name: str) -> None:
+    method, position = build(name), Position()
+    start = evaluate(method.delivered.tagger).value
+    for _ in loop(method, position, steps=150):
+        pass
+    assert evaluate(method.delivered.tagger).value > max(90.0, start)
+
+
+def test_deterministic(name: str) -> None:
+    assert same(trained(name)[0], trained(name)[0])
+
+
+def test_other_seed_other_weights(name: str) -> None:
+    method, position = build(name), Position()
+    budget = Budget(9, 3, 5)
+    list(fit(method, position, seed=6, draw=draw(method), budget=lambda stage: budget, evaluate=evaluate))
+    assert not same(method.delivered.state(), trained(name)[0]["method"]["student"])
+
+
+def test_resumes_to_the_bit_from_every_moment(name: str, tmp_path: Path) -> None:
+    whole, events = trained(name)
+    for cut in range(len(events)):
+        method, position = build(name), Position()
+        running = loop(method, position)
+        for _ in range(cut + 1):
+            next(running)
+        Checkpoints(tmp_path).save(cut, outcome(method, position))
+        state = Checkpoints(tmp_path).latest()
+        assert state is not None
+        again, place = build(name), Position.restored(state["position"])
+        again.restore(state["method"])
+        rest = list(loop(again, place))
+        assert same(outcome(again, place), whole), f"differs when resumed after event {cut}"
+        assert rest == events[cut + 1 :]
+
+
+def test_evaluation_does_not_change_training(name: str) -> None:
+    results = []
+    for every in (2, 5):
+        method, position = build(name), Position()
+        budget = Budget(10, every, 100)
+        running = fit(method, position, seed=5, draw=draw(method), budget=lambda stage: budget, evaluate=evaluate)  # noqa: B023
+        for progress in running:
+            if progress.stage_index == 0 and progress.step == 9:
+                break
+        results.append(method.state())
+    assert same(results[0], results[1])
+
+
+def test_the_best_weights_are_put_back_and_patience_ends_a_stage() -> None:
+    method, position = build("supervised-multi"), Position()
+    values = iter([10.0, 30.0, 20.0, 30.0, 5.0])
+    kept: list[dict[str, Any]] = []
+
+    def scripted(tagger: Tagger) -> Scored:
+        kept.append({"w": tagger.head.weight.detach().clone()})
+        return Scored(next(values), {})
+
+    events = list(
+        fit(method, position, seed=5, draw=draw(method), budget=lambda stage: Budget(100, 2, 3), evaluate=scripted)
+    )
+    assert events[-1].stage_done and (events[-1].step, events[-1].best_step, events[-1].best_score) == (10, 4, 30.0)
+    assert torch.equal(method.delivered.tagger.head.weight, kept[1]["w"])  # a tie keeps the earlier weights
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_language() -> None:
+    method = build("supervised-multi")
+    method.delivered.tagger.head.bias.data.fill_(float("nan"))
+    with pytest.raises(DivergedError, match=r"'supervised' became nan in stage 'supervised' at step 1, language"):
+        list(loop(method, Position()))
+
+
+def test_flatten_round_trip() -> None:
+    state = {"a": {"b": torch.arange(3), "c": 1.5, "d": {}}, "e": [1, 2], "f": None}
+    tensors, plain = flatten(state)
+    assert same(unflatten(tensors, plain), state)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2, 3):
+        checkpoints.save(step, {"x": torch.ones(2)})
+    assert [p.name for p in checkpoints.paths()] == ["step-000000002", "step-000000003"]
+    (tmp_path / ".writing-000000009-1").mkdir()  # left by a killed process: never taken for a checkpoint
+    assert checkpoints.latest() is not None
+    (checkpoints.paths()[-1] / "state.safetensors").write_bytes(b"broken")
+    with pytest.raises(Exception, match=r"step-000000003: the checkpoint cannot be read.*resume from step-000000002"):
+        checkpoints.latest()

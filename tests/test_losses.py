@@ -1,0 +1,125 @@
+"""Losses, noise, feedback and the learner, held to closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from fewtag.encoders.encoder import Inputs
+from fewtag.learning.feedback import Feedback, FeedbackConfig
+from fewtag.learning.losses import Term, cross_entropy, soft_cross_entropy
+from fewtag.learning.noise import GaussianNoise
+from fewtag.learning.pseudo_labels import confident, hard, scaled, sharpen
+from fewtag.tagger.batch import IGNORED
+
+
+def test_label_smoothing_closed_form() -> None:
+    logits_BTC = torch.randn(2, 3, 4)
+    tags_BT = torch.tensor([[0, 3, IGNORED], [2, IGNORED, IGNORED]])
+    log_p = logits_BTC.log_softmax(-1)
+    for s in (0.0, 0.15):
+        expected = sum(
+            float((1 - s) * -log_p[b, t, tags_BT[b, t]] + s * -log_p[b, t].mean()) for b, t in ((0, 0), (0, 1), (1, 0))
+        )
+        term = cross_entropy(logits_BTC, tags_BT, smoothing=s)
+        assert float(term.total) == pytest.approx(expected, rel=1e-5)
+        assert int(term.count) == 3
+
+
+def test_nothing_to_count_is_zero_not_nan() -> None:
+    logits_BTC = torch.randn(1, 2, 3, requires_grad=True)
+    term = cross_entropy(logits_BTC, torch.full((1, 2), IGNORED))
+    assert float(term.mean.detach()) == 0.0
+    soft = soft_cross_entropy(logits_BTC, torch.rand(1, 2, 3), torch.zeros(1, 2, dtype=torch.bool))
+    (gradient,) = torch.autograd.grad(soft.mean, logits_BTC)
+    assert float(soft.mean.detach()) == 0.0 and not gradient.any() and not gradient.isnan().any()
+
+
+def test_terms_of_halves_add_up_to_the_whole() -> None:
+    logits_BTC, tags_BT = torch.randn(4, 5, 3, dtype=torch.float64), torch.randint(0, 3, (4, 5))
+    tags_BT[0, 2:] = IGNORED
+    whole = cross_entropy(logits_BTC, tags_BT)
+    a, b = cross_entropy(logits_BTC[:1], tags_BT[:1]), cross_entropy(logits_BTC[1:], tags_BT[1:])
+    assert float(Term(a.total + b.total, a.count + b.count).mean) == pytest.approx(float(whole.mean), rel=1e-6)
+
+
+def test_soft_cross_entropy_at_the_own_distribution_is_the_entropy_and_has_no_gradient() -> None:
+    logits_BTC = torch.randn(1, 3, 4, dtype=torch.float64, requires_grad=True)
+    mask_BT = torch.tensor([[True, True, False]])
+    term = soft_cross_entropy(logits_BTC, sharpen(logits_BTC, 1.0), mask_BT)
+    p = logits_BTC.detach()[0, :2].softmax(-1)
+    assert float(term.total.detach()) == pytest.approx(float(-(p * p.log()).sum()), rel=1e-5)
+    (gradient,) = torch.autograd.grad(term.total, logits_BTC)
+    assert float(gradient.abs().max()) < 1e-6  # float32 inside; the meta term of soft labels vanishes for the same reason
+
+
+def test_literal_temperature_only_scales() -> None:
+    logits_BTC = torch.randn(1, 2, 3)
+    torch.testing.assert_close(scaled(logits_BTC, 0.7), logits_BTC.softmax(-1) / 0.7)
+    assert float(sharpen(logits_BTC, 0.1).max()) > float(logits_BTC.softmax(-1).max())
+
+
+def test_confidence_mask_is_strict_and_falls_with_the_threshold() -> None:
+    logits_BTC = torch.randn(3, 7, 4)
+    mask_BT = torch.ones(3, 7, dtype=torch.bool)
+    kept = [int(confident(logits_BTC, mask_BT, e).sum()) for e in (0.0, 0.3, 0.6, 0.9, 1.0)]
+    assert kept[0] == 21 and kept[-1] == 0 and kept == sorted(kept, reverse=True)
+    assert (hard(logits_BTC, mask_BT) == logits_BTC.argmax(-1)).all()
+    assert (hard(logits_BTC, ~mask_BT) == IGNORED).all()
+
+
+def _inputs(mask_BL: torch.Tensor) -> Inputs:
+    return Inputs(torch.zeros(1), None, torch.ones_like(mask_BL), mask_BL, torch.zeros(mask_BL.shape))
+
+
+def test_noise_has_its_variance_and_spares_pads_and_specials() -> None:
+    mask_BL = torch.ones(50, 40, dtype=torch.bool)
+    mask_BL[:, 0] = False
+    embeddings_BLD = torch.full((50, 40, 32), 2.0)
+    torch.manual_seed(1)
+    absolute = GaussianNoise(0.01)(embeddings_BLD, _inputs(mask_BL)) - embeddings_BLD
+    assert not absolute[:, 0].any()
+    assert float(absolute[:, 1:].var()) == pytest.approx(0.01, rel=0.03)
+    relative = GaussianNoise(0.01, relative=True)(embeddings_BLD, _inputs(mask_BL)) - embeddings_BLD
+    assert float(relative[:, 1:].var()) == pytest.approx(0.01 * 4, rel=0.03)  # rms of the embeddings is 2
+
+
+def _feed(feedback: Feedback, changes: list[float], language: str = "en") -> list[float]:
+    return [float(feedback(torch.tensor(1.0), torch.tensor(1.0 + change), language)) for change in changes]
+
+
+def test_feedback_sign() -> None:
+    plain = {"baseline": "none", "standardize": False}
+    helped = [-0.25]  # the loss fell: lambda is negative
+    assert _feed(Feedback(FeedbackConfig(sign="printed", **plain)), helped) == pytest.approx([-0.25])
+    assert _feed(Feedback(FeedbackConfig(sign="corrected", **plain)), helped) == pytest.approx([0.25])
+    assert _feed(Feedback(FeedbackConfig(kind="none")), helped) == [0.0]
+    assert _feed(Feedback(FeedbackConfig(kind="constant")), helped) == [1.0]
+
+
+def test_feedback_baseline_is_the_bias_corrected_mean_of_what_came_before() -> None:
+    feedback = Feedback(FeedbackConfig(standardize=False, decay=0.9))
+    values = [-0.5, -0.25, -1.0]
+    seen = _feed(feedback, values)
+    mean_2 = (0.9 * 0.1 * 0.5 + 0.1 * 0.25) / (1 - 0.9**2)
+    assert seen == pytest.approx([0.0, 0.25 - 0.5, 1.0 - mean_2], rel=1e-5)  # silent while nothing came before
+    assert _feed(feedback, [-0.125], "de") == [0.0]  # another language has its own baseline
+
+
+def test_feedback_standardized_is_silent_first_then_clipped() -> None:
+    feedback = Feedback(FeedbackConfig(decay=0.5))
+    assert _feed(feedback, [-0.5, -0.25]) == [0.0, 0.0]
+    mean = (0.5 * 0.5 * 0.5 + 0.5 * 0.25) / (1 - 0.25)
+    square = (0.5 * 0.5 * 0.25 + 0.5 * 0.0625) / (1 - 0.25)
+    spread = math.sqrt(square - mean**2)
+    assert _feed(feedback, [-0.375]) == pytest.approx([(0.375 - mean) / spread], rel=1e-4)
+    assert _feed(feedback, [-1e6]) == [3.0]
+
+
+def test_feedback_state_round_trip() -> None:
+    first, second = Feedback(FeedbackConfig()), Feedback(FeedbackConfig())
+    _feed(first, [-0.5, 0.3, 0.1])
+    second.restore(first.state())
+    assert _feed(first, [0.2]) == _feed(second, [0.2])

@@ -1,0 +1,243 @@
+"""MetaTS, held to the mathematics of the paper: enumeration, finite differences, isolation of the two networks."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from fewtag.encoders.compact import CompactConfig, CompactEncoder
+from fewtag.learning.feedback import Feedback, FeedbackConfig
+from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.losses import cross_entropy
+from fewtag.learning.seeding import Key
+from fewtag.methods import METHODS, resolve
+from fewtag.methods.metats import MetaTS
+from fewtag.tagger import Batch, Tagger
+from fewtag.text import Sentence, TagSet
+
+TAG_SET = TagSet(("x",))
+LABELED = [Sentence(("red", "shoe", "now"), ("B-x", "I-x", "O"), "en"), Sentence(("blue", "hat"), ("B-x", "I-x"), "en")]
+RAW = [Sentence(("green", "shoe"), None, "en"), Sentence(("old", "blue", "box", "here"), None, "en")]
+
+
+def make_tagger(role: str) -> Tagger:
+    torch.manual_seed(7)
+    return Tagger(CompactEncoder(CompactConfig(buckets=200, width=8, layers=1)), TAG_SET)
+
+
+def build(name: str = "metats", head: float = 0.0, **values: Any) -> MetaTS:
+    method = METHODS[name].method(resolve(name, values), make_tagger, LearnerConfig(lr=0.01))
+    assert isinstance(method, MetaTS)
+    if head:
+        for learner in method.learners().values():
+            torch.manual_seed(3)
+            torch.nn.init.normal_(learner.tagger.head.weight, std=head)
+    return method
+
+
+def batches(method: MetaTS) -> tuple[Batch, Batch]:
+    batcher = method.teacher.tagger.batcher
+    return batcher.batch(LABELED, labeled=True), batcher.batch(RAW, labeled=False)
+
+
+def weights(learner: Learner) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in learner.tagger.state_dict().items()}
+
+
+def changed(before: dict[str, Tensor], learner: Learner) -> bool:
+    return any(not torch.equal(value, before[name]) for name, value in learner.tagger.state_dict().items())
+
+
+# The sign of the feedback (paper 3.3 and ambiguity A1): a linear teacher and a linear student small enough to enumerate.
+
+
+def _world() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    raw_ND = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    labeled_ND = torch.randn(6, 3, generator=generator, dtype=torch.float64)
+    gold_N = torch.randint(0, 3, (6,), generator=generator)
+    teacher_DC = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    student_DC = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    return raw_ND, labeled_ND, gold_N, teacher_DC, student_DC
+
+
+def _loss(vectors_ND: Tensor, weights_DC: Tensor, tags_N: Tensor) -> Tensor:
+    return -(vectors_ND @ weights_DC).log_softmax(-1)[torch.arange(len(tags_N)), tags_N].mean()
+
+
+def _updated(student_DC: Tensor, raw_ND: Tensor, tags_N: Tensor, optimizer: str) -> Tensor:
+    weights_DC = student_DC.clone().requires_grad_()
+    step = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer]([weights_DC], lr=0.3)
+    _loss(raw_ND, weights_DC, tags_N).backward()
+    step.step()
+    return weights_DC.detach()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize(("sign", "direction"), [("corrected", 1.0), ("printed", -1.0)])
+def test_feedback_is_the_policy_gradient(optimizer: str, sign: str, direction: float) -> None:
+    raw_ND, labeled_ND, gold_N, teacher_DC, student_DC = _world()
+    assignments = [torch.tensor(tags) for tags in itertools.product(range(3), repeat=4)]
+    after = {tuple(a.tolist()): _loss(labeled_ND, _updated(student_DC, raw_ND, a, optimizer), gold_N) for a in assignments}
+
+    def expected_loss(weights_DC: Tensor) -> Tensor:
+        log_p = (raw_ND @ weights_DC).log_softmax(-1)
+        return torch.stack([log_p[torch.arange(4), a].sum().exp() * after[tuple(a.tolist())] for a in assignments]).sum()
+
+    step, numeric = 1e-5, torch.zeros_like(teacher_DC)
+    for i, j in itertools.product(range(3), range(3)):
+        nudge = torch.zeros_like(teacher_DC)
+        nudge[i, j] = step
+        numeric[i, j] = (expected_loss(teacher_DC + nudge) - expected_loss(teacher_DC - nudge)) / (2 * step)
+
+    feedback = Feedback(FeedbackConfig(sign=sign, baseline="none", standardize=False))  # type: ignore[arg-type]
+    before = _loss(labeled_ND, student_DC, gold_N)
+    estimate = torch.zeros_like(teacher_DC)
+    for a in assignments:
+        weights_DC = teacher_DC.clone().requires_grad_()
+        logits_1NC = (raw_ND @ weights_DC).unsqueeze(0)
+        h = feedback(before, after[tuple(a.tolist())], "en")
+        meta = h * 4 * cross_entropy(logits_1NC, a.unsqueeze(0)).mean  # sum over the four tokens
+        probability = (raw_ND @ teacher_DC).log_softmax(-1)[torch.arange(4), a].sum().exp()
+        estimate += probability * torch.autograd.grad(meta, weights_DC)[0]
+    torch.testing.assert_close(direction * estimate, numeric, rtol=1e-4, atol=1e-7)
+
+
+def test_feedback_tells_right_labels_from_wrong_ones() -> None:
+    method = build()
+    labeled, _ = batches(method)
+    right = labeled.tag_ids_BT
+    assert right is not None
+    wrong = torch.where(right >= 0, (right + 1) % 3, right)
+    lambdas = []
+    for targets in (right, wrong):
+        student = Learner("student", make_tagger("student"), LearnerConfig(lr=0.01))
+        before = student.labeled_loss(labeled)
+        student.descend(cross_entropy(student.logits(labeled, Key(0, "t", 0), "x"), targets).mean)
+        lambdas.append(float(student.labeled_loss(labeled) - before))
+    assert lambdas[0] < 0 < lambdas[1]  # paper 3.3: negative when the labels helped
+
+
+# Isolation: who learns from what.
+
+
+def test_no_meta_means_the_teacher_does_not_hear_the_student() -> None:
+    trained = []
+    for disturb in (False, True):
+        method = build(weight_meta=0.0, head=1.0)
+        if disturb:
+            torch.nn.init.normal_(method.student.tagger.head.weight)
+        for step in range(3):
+            method.step(*batches(method), Key(0, "interact", step))
+        trained.append(weights(method.teacher))
+    assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+
+
+def test_feedback_reaches_the_teacher() -> None:
+    trained = []
+    for weight in (0.0, 5.0):
+        method = build("metats-paper", weight_meta=weight, head=1.0)
+        method.step(*batches(method), Key(0, "interact", 0))
+        trained.append(weights(method.teacher))
+    assert any(not torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+
+
+def test_no_feedback_and_no_consistency_is_supervised_training_to_the_bit() -> None:
+    method = build(weight_reg=0.0, feedback={"kind": "none"}, head=1.0)
+    alone = Learner("teacher", make_tagger("teacher"), LearnerConfig(lr=0.01))
+    alone.tagger.load_state_dict(method.teacher.tagger.state_dict())
+    for step in range(20):
+        labeled, raw = batches(method)
+        key = Key(0, "interact", step)
+        method.step(labeled, raw, key)
+        assert labeled.tag_ids_BT is not None
+        alone.descend(cross_entropy(alone.logits(labeled, key, "supervised"), labeled.tag_ids_BT, smoothing=0.15).mean)
+    assert all(torch.equal(value, weights(alone)[name]) for name, value in weights(method.teacher).items())
+
+
+def test_each_descent_changes_one_network_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = build(head=1.0)
+    labeled, raw = batches(method)
+    log: list[tuple[str, bool, bool]] = []
+    descend = Learner.descend
+
+    def watched(self: Learner, loss: Tensor) -> None:
+        teacher, student = weights(method.teacher), weights(method.student)
+        descend(self, loss)
+        log.append((self.name, changed(teacher, method.teacher), changed(student, method.student)))
+        assert all(p.grad is None for learner in method.learners().values() for p in learner.tagger.parameters())
+
+    monkeypatch.setattr(Learner, "descend", watched)
+    method.step(labeled, raw, Key(0, "interact", 0))
+    assert log == [("student", False, True), ("teacher", True, False)]  # 3.4: the student first, then the teacher
+
+
+def test_the_student_never_sees_a_label() -> None:
+    trained = []
+    for flip in (False, True):
+        method = build(head=1.0)
+        labeled, raw = batches(method)
+        if flip:
+            assert labeled.tag_ids_BT is not None
+            labeled.tag_ids_BT.copy_(torch.where(labeled.tag_ids_BT >= 0, (labeled.tag_ids_BT + 1) % 3, labeled.tag_ids_BT))
+        method.step(labeled, raw, Key(0, "interact", 0))
+        trained.append(weights(method.student))
+    assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+
+
+def test_threshold_one_switches_consistency_off_without_nan() -> None:
+    losses = {t: build(threshold=t, head=1.0) for t in (0.0, 1.0)}
+    shown = {t: m.step(*batches(m), Key(0, "interact", 0)) for t, m in losses.items()}
+    assert float(shown[1.0]["regularization"]) == 0.0 and float(shown[1.0]["kept"]) == 0.0
+    assert float(shown[0.0]["kept"]) == 1.0 and float(shown[0.0]["regularization"]) > 0
+    without = build(weight_reg=0.0, head=1.0)
+    without.step(*batches(without), Key(0, "interact", 0))
+    assert all(torch.equal(v, weights(without.teacher)[n]) for n, v in weights(losses[1.0].teacher).items())
+
+
+def test_feedback_passes_use_no_dropout_and_leave_no_trace() -> None:
+    method = build(head=1.0)
+    labeled, _ = batches(method)
+    method.student.tagger.train()
+    before = weights(method.student)
+    values = {float(method.student.labeled_loss(labeled)) for _ in range(5)}
+    assert len(values) == 1 and not changed(before, method.student)
+    assert not method.student.labeled_loss(labeled).requires_grad
+
+
+def test_first_order_agreement() -> None:
+    """L_before - L_after = lr * <gradient of L, gradient of the pseudo loss> + O(lr^2): the error falls fourfold when lr halves."""
+    raw_ND, labeled_ND, gold_N, teacher_DC, student_DC = _world()
+    pseudo = (raw_ND @ teacher_DC).argmax(-1)
+    w = student_DC.clone().requires_grad_()
+    (v,) = torch.autograd.grad(_loss(labeled_ND, w, gold_N), w)
+    (g,) = torch.autograd.grad(_loss(raw_ND, w, pseudo), w)
+    errors = []
+    for lr in (1e-2, 5e-3, 2.5e-3):
+        drop = _loss(labeled_ND, student_DC, gold_N) - _loss(labeled_ND, student_DC - lr * g, gold_N)
+        errors.append(abs(float(drop - lr * (v * g).sum())))
+    slopes = [torch.log2(torch.tensor(a / b)).item() for a, b in itertools.pairwise(errors)]
+    assert slopes == pytest.approx([2.0, 2.0], abs=0.1)
+
+
+def test_stages_follow_the_paper() -> None:
+    method = build()
+    stages = method.stages()
+    assert [s.name for s in stages] == ["warm-up", "interact", "finetune"]
+    assert [s.scored.name for s in stages] == ["teacher", "student", "student"]
+    assert method.delivered is method.student  # 3.4: the student is the final model
+    assert [s.draws for s in stages] == ["labeled", "both", "labeled"]
+    method.teacher.tagger.head.bias.data.fill_(1.0)
+    stages[1].begin()
+    assert torch.equal(method.student.tagger.head.bias, method.teacher.tagger.head.bias)
+
+
+def test_the_printed_preset_is_the_printed_text() -> None:
+    config = resolve("metats-paper", {}).model_dump()
+    assert config["feedback"]["sign"] == "printed" and config["feedback"]["baseline"] == "none"
+    assert (config["noise_variance"], config["temperature"], config["threshold"], config["label_smoothing"]) == (0.01, 0.7, 0.6, 0.15)
+    assert config["weight_reg"] == config["weight_meta"] == 1.0 and config["noise_relative"] is False
