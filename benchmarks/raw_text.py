@@ -92,7 +92,9 @@ def write(options: argparse.Namespace, languages: tuple[str, ...], rows: list[di
     summary = {}
     for method in options.methods.split(","):
         values = [value for (name, _), value in by.items() if name == method]
-        paired = [by[method, seed] - by["supervised-multi", seed] for (name, seed) in by if name == method and ("supervised-multi", seed) in by]
+        paired = [
+            by[method, seed] - by["supervised-multi", seed] for (name, seed) in by if name == method and ("supervised-multi", seed) in by
+        ]
         if values:
             summary[method] = {
                 "mean": statistics.mean(values),

@@ -146,9 +146,7 @@ def test_the_best_weights_are_put_back_and_patience_ends_a_stage() -> None:
         kept.append({"w": tagger.head.weight.detach().clone()})
         return Scored(next(values), {})
 
-    events = list(
-        fit(method, position, seed=5, draw=draw(method), budget=lambda stage: Budget(100, 2, 3), evaluate=scripted)
-    )
+    events = list(fit(method, position, seed=5, draw=draw(method), budget=lambda stage: Budget(100, 2, 3), evaluate=scripted))
     assert events[-1].stage_done and (events[-1].step, events[-1].best_step, events[-1].best_score) == (10, 4, 30.0)
     assert torch.equal(method.delivered.tagger.head.weight, kept[1]["w"])  # a tie keeps the earlier weights
 

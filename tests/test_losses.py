@@ -20,9 +20,7 @@ def test_label_smoothing_closed_form() -> None:
     tags_BT = torch.tensor([[0, 3, IGNORED], [2, IGNORED, IGNORED]])
     log_p = logits_BTC.log_softmax(-1)
     for s in (0.0, 0.15):
-        expected = sum(
-            float((1 - s) * -log_p[b, t, tags_BT[b, t]] + s * -log_p[b, t].mean()) for b, t in ((0, 0), (0, 1), (1, 0))
-        )
+        expected = sum(float((1 - s) * -log_p[b, t, tags_BT[b, t]] + s * -log_p[b, t].mean()) for b, t in ((0, 0), (0, 1), (1, 0)))
         term = cross_entropy(logits_BTC, tags_BT, smoothing=s)
         assert float(term.total) == pytest.approx(expected, rel=1e-5)
         assert int(term.count) == 3

@@ -1,28 +1,49 @@
-"""fewtag: one tagger for many languages, trained from a few labeled sentences and much raw text."""
+"""fewtag: one tagger for many languages, trained from a few labeled sentences and much raw text.
+
+import fewtag
+
+corpus = fewtag.Corpus.from_dir("data")
+tagger = fewtag.load("runs/first/model")
+for entity in tagger("Angela Merkel besuchte Paris.", lang="de").entities: ...
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fewtag.data.corpus import Corpus
+    from fewtag.evaluation import evaluate
+    from fewtag.serving import load
+    from fewtag.text.sentence import Sentence, Span
+    from fewtag.training.run import train
 
 __version__ = "0.1.0"
+__all__ = ["Corpus", "Sentence", "Span", "__version__", "evaluate", "load", "train"]
 
 _PLACES = {
     "Corpus": "fewtag.data.corpus",
     "Sentence": "fewtag.text.sentence",
     "Span": "fewtag.text.sentence",
+    "evaluate": "fewtag.evaluation",
     "load": "fewtag.serving",
-    "train": "fewtag.training.train",
+    "train": "fewtag.training.run",
 }
-__all__ = ["Corpus", "Sentence", "Span", "__version__", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use, so that ``import fewtag`` needs no torch."""
-    if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
-    raise AttributeError(f"module 'fewtag' has no attribute {name!r}")
+    """Import on first use: what needs no torch must not ask for it.
+
+    Raises:
+        AttributeError: for a name that is not public.
+    """
+    if name not in _PLACES:
+        raise AttributeError(f"module 'fewtag' has no attribute {name!r}")
+    value = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = value  # asked once
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*globals(), *__all__})

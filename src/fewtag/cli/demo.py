@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fewtag.cli.display import Display
 from fewtag.cli.extras import need_training
+
+if TYPE_CHECKING:
+    from fewtag.training.result import RunResult
 
 QUERIES = {
     "en": "red nike running shoes women size 8",
@@ -38,12 +41,16 @@ def demo(
     from fewtag.data.corpus import Corpus
     from fewtag.data.queries import write_corpus
     from fewtag.serving import load
-    from fewtag.training.run import RunResult, run
+    from fewtag.training.run import run
     from fewtag.training.run_config import RunConfig
 
     began = time.monotonic()
     data = out / f"queries-{scale}"
-    say = (lambda text: None) if quiet else (lambda text: print(text, file=sys.stderr))
+
+    def say(text: str) -> None:
+        if not quiet:
+            print(text, file=sys.stderr)
+
     if not data.exists():
         say(f"writing the made corpus to {data}")
         write_corpus(data, seed=0, scale=scale)
@@ -65,8 +72,8 @@ def demo(
     print(f"Try: echo 'blue cotton shirt men' | fewtag predict {model} --lang en")
 
 
-def _table(results: dict[str, object]) -> str:
-    reports = {name: result.test for name, result in results.items()}  # type: ignore[attr-defined]
+def _table(results: dict[str, RunResult]) -> str:
+    reports = {name: result.test or result.dev for name, result in results.items()}
     multi, metats, full = (reports[name] for name in ("supervised-multi", "metats", "supervised-full"))
     languages = list(multi.by_language)
     header = f"{'Test span F1 (' + multi.mode + ')':24}" + "".join(f"{language:>7}" for language in languages) + f"{'avg':>8}"

@@ -59,7 +59,9 @@ class Display:
             self.console.print(self._line(event), markup=False)
         if event.stage_done:
             best = f"{event.best_score:.2f}" if event.best_score is not None else "none"
-            self.console.print(f"  {self._head(event)}  ended at step {event.step}; best dev F1 {best} at step {event.best_step}", markup=False)
+            self.console.print(
+                f"  {self._head(event)}  ended at step {event.step}; best dev F1 {best} at step {event.best_step}", markup=False
+            )
         if self._live and time.monotonic() - self._drawn > 0.25:
             self._live.update(self._table(event))
             self._drawn = time.monotonic()
@@ -76,7 +78,10 @@ class Display:
 
     def _line(self, event: Progress) -> str:
         assert event.scored is not None
-        parts = [f"  {self._head(event)}  step {event.step}/{event.max_steps}", f"dev F1 {event.scored.value:.2f}{'*' if event.is_best else ' '}"]
+        parts = [
+            f"  {self._head(event)}  step {event.step}/{event.max_steps}",
+            f"dev F1 {event.scored.value:.2f}{'*' if event.is_best else ' '}",
+        ]
         parts.append(" ".join(f"{language} {value:.1f}" for language, value in event.scored.by_language.items()))
         for name, label in (("lambda", "lambda"), ("feedback", "feedback"), ("kept", "kept")):
             if name in event.losses:
@@ -87,7 +92,9 @@ class Display:
     def _table(self, event: Progress) -> Table:
         table = Table.grid(padding=(0, 2))
         share = int(20 * event.step / max(1, event.max_steps))
-        table.add_row(self._head(event), "█" * share + "·" * (20 - share), f"step {event.step}/{event.max_steps}", f"eta {self._eta(event)}")
+        table.add_row(
+            self._head(event), "█" * share + "·" * (20 - share), f"step {event.step}/{event.max_steps}", f"eta {self._eta(event)}"
+        )
         if self._last:
             table.add_row("dev F1", " ".join(f"{language} {value:.1f}" for language, value in self._last.items()))
         if "kept" in self._losses:

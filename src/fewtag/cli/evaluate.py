@@ -37,7 +37,7 @@ def evaluate(
     from fewtag.data.corpus import Corpus
     from fewtag.evaluation.tables import report_text
     from fewtag.tagger.folder import load
-    from fewtag.training.run import pick_device
+    from fewtag.training.prepare import pick_device
     from fewtag.training.scoring import predict_all, report_on
 
     tagger = load(model, device=str(pick_device(device)))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
+import os
 import sys
 import time
 from collections.abc import Iterator
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -16,81 +15,122 @@ import typer
 from fewtag.cli.extras import need_training
 from fewtag.data.files import write_text
 from fewtag.errors import ConfigError, unknown
-from fewtag.serving import Document, load
-from fewtag.serving.readers import BadInput, expand, read_inputs
-from fewtag.text.sentence import Sentence
+from fewtag.serving import load
+from fewtag.serving.predictor import Predictor
+from fewtag.serving.readers import BadInput, Record
+from fewtag.serving.sources import read_inputs
+from fewtag.serving.writers import WRITERS, writable
 
-_CHUNK = 2000  # inputs held in memory at a time
+_SHOWN = 5  # errors named on stderr; all of them stand in the output
 
 
 def predict(
     model: Annotated[Path, typer.Argument(help="Tagger folder, e.g. runs/first/model.")],
-    files: Annotated[list[str] | None, typer.Argument(help="Files or quoted globs; standard input when none.")] = None,
-    in_format: Annotated[str, typer.Option("--in-format", help="auto, txt, jsonl, conll.")] = "auto",
+    files: Annotated[list[str] | None, typer.Argument(help="Files or quoted patterns, .gz too; standard input when none.")] = None,
+    in_format: Annotated[str, typer.Option("--in-format", help="txt (a text a line), jsonl, conll; auto: by suffix.")] = "auto",
     out_format: Annotated[str, typer.Option("--out-format", help="jsonl or conll.")] = "jsonl",
-    lang: Annotated[str, typer.Option("--lang", help="Language of inputs that do not say; only copied to the output.")] = "und",
-    threshold: Annotated[float, typer.Option("--threshold", min=0.0, max=1.0, help="Drop entities with a lower score.")] = 0.0,
+    lang: Annotated[str | None, typer.Option("--lang", help="Language of inputs that do not say theirs, e.g. de.")] = None,
+    threshold: Annotated[float, typer.Option("--threshold", min=0.0, max=1.0, help="Leave out entities with a lower score.")] = 0.0,
     batch_tokens: Annotated[int, typer.Option("--batch-tokens", min=1, help="Padded tokens per batch.")] = 4096,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; standard output when none.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write (.gz: packed); standard output when none.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")] = False,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda:0.")] = "cpu",
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No summary on stderr.")] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda:0.")] = "auto",
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Nothing on stderr but errors.")] = False,
 ) -> None:
-    """Tag files or standard input; one JSON object per input, in order. A bad line becomes an error record and exit code 3.
+    """Tag files or standard input: one record per input, in order. A bad line becomes an error record, and the exit code 3.
 
     Example: cat mails.txt | fewtag predict runs/first/model > mails.jsonl
     """
     need_training()
-    if out_format not in ("jsonl", "conll"):
-        raise ConfigError(unknown("output format", out_format, ("jsonl", "conll")))
+    if out_format not in WRITERS:
+        raise ConfigError(unknown("output format", out_format, WRITERS))
+    if out is not None and out.is_dir():
+        raise ConfigError(f"{out} is a folder; name a file in it, such as {out / 'tagged.jsonl'}")
     if out is not None and out.exists() and not force:
         raise ConfigError(f"{out} exists; use --force to replace it")
-    paths = expand(files or [])
-    predictor = load(model, device=device, batch_tokens=batch_tokens, threshold=threshold)
-    counts = {"inputs": 0, "entities": 0, "windowed": 0, "errors": 0}
-    began = shown = time.monotonic()
-
-    def lines() -> Iterator[str]:
-        nonlocal shown
-        inputs = read_inputs(paths, format=in_format, language=lang)
-        while some := list(islice(inputs, _CHUNK)):
-            good = iter(predictor.many([each for each in some if isinstance(each, Sentence)], lang=lang))
-            for each in some:
-                counts["inputs"] += 1
-                if isinstance(each, BadInput):
-                    counts["errors"] += 1
-                    print(f"error: {each.message}", file=sys.stderr)
-                    yield _error(each, out_format)
-                    continue
-                document = next(good)
-                counts["entities"] += len(document.entities)
-                counts["windowed"] += document.windows > 1
-                yield _line(document, out_format)
-            if sys.stderr.isatty() and not quiet and time.monotonic() - shown > 1:
-                shown = time.monotonic()
-                print(f"\r  {counts['inputs']} inputs, {counts['inputs'] / (shown - began):.0f}/s", end="", file=sys.stderr)
-
+    records = read_inputs(files or [], format=in_format, language=lang or "und")
+    predictor = _load(model, device, batch_tokens, threshold)
+    known = getattr(predictor.tagger, "languages", ())
+    if lang and known and lang not in known and not quiet:
+        print(f"note: the tagger has seen no labels of {lang!r}, only of {', '.join(known)}", file=sys.stderr)
+    tally = _Tally(quiet)
+    lines = _tagged(predictor, records, out_format, tally)
     if out is not None:
-        write_text(out, lines())
-    else:
-        with contextlib.suppress(BrokenPipeError):
-            for line in lines():
-                sys.stdout.write(line)
-            sys.stdout.flush()
-    seconds = max(time.monotonic() - began, 1e-9)
-    if not quiet:
-        numbers = ", ".join(f"{value} {name}" for name, value in counts.items())
-        print(f"{numbers}, 0 truncated, {counts['inputs'] / seconds:.0f} inputs/s", file=sys.stderr)
-    if counts["errors"]:
+        write_text(out, lines)
+    elif not _print(lines):
+        raise typer.Exit(0)  # the reader has seen enough: `| head`
+    tally.finish()
+    if tally.errors:
         raise typer.Exit(3)
 
 
-def _line(document: Document, format: str) -> str:
-    if format == "jsonl":
-        return json.dumps(document.to_json(), ensure_ascii=False) + "\n"
-    head = f"# id = {document.id}\n"
-    return head + "".join(f"{token}\t{tag}\n" for token, tag in zip(document.tokens, document.tags, strict=True)) + "\n"
+def _load(model: Path, device: str, batch_tokens: int, threshold: float) -> Predictor:
+    from fewtag.training.prepare import pick_device
+
+    return load(model, device=str(pick_device(device)), batch_tokens=batch_tokens, threshold=threshold)
 
 
-def _error(bad: BadInput, format: str) -> str:
-    return json.dumps(bad.to_json(), ensure_ascii=False) + "\n" if format == "jsonl" else f"# id = {bad.id}\n# error = {bad.message}\n\n"
+def _tagged(predictor: Predictor, records: Iterator[Record], format: str, tally: _Tally) -> Iterator[str]:
+    for result in predictor.records(records):
+        result = writable(result, format)
+        if isinstance(result, BadInput):
+            tally.bad(result)
+        else:
+            tally.good(len(result.entities), result.windows > 1, result.truncated)
+        yield WRITERS[format](result)
+
+
+def _print(lines: Iterator[str]) -> bool:
+    """Write lines as UTF-8, whatever the terminal's encoding; False when nobody reads them any more."""
+    stream = sys.stdout.buffer
+    try:
+        for line in lines:
+            stream.write(line.encode("utf-8"))
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more when it ends
+        return False
+    return True
+
+
+@dataclass
+class _Tally:
+    """Counts what goes by and tells it on stderr."""
+
+    quiet: bool
+    inputs: int = 0
+    entities: int = 0
+    windowed: int = 0
+    truncated: int = 0
+    errors: int = 0
+    began: float = field(default_factory=time.monotonic)
+    shown: float = field(default_factory=time.monotonic)
+
+    def good(self, entities: int, windowed: bool, truncated: bool) -> None:
+        self.inputs, self.entities = self.inputs + 1, self.entities + entities
+        self.windowed, self.truncated = self.windowed + windowed, self.truncated + truncated
+        self._show()
+
+    def bad(self, what: BadInput) -> None:
+        self.inputs, self.errors = self.inputs + 1, self.errors + 1
+        if self.errors <= _SHOWN:
+            print(f"error: {what.source}: {what.message}", file=sys.stderr)
+        elif self.errors == _SHOWN + 1:
+            print("error: and more, each in its place in the output", file=sys.stderr)
+        self._show()
+
+    def _show(self) -> None:
+        if not self.quiet and sys.stderr.isatty() and time.monotonic() - self.shown > 1:
+            self.shown = time.monotonic()
+            print(f"\r\x1b[K  {self}", end="", flush=True, file=sys.stderr)
+
+    def finish(self) -> None:
+        if not self.quiet:
+            print(f"{chr(13) + chr(27) + '[K' if sys.stderr.isatty() else ''}  {self}", file=sys.stderr)
+
+    def __str__(self) -> str:
+        rate = self.inputs / max(time.monotonic() - self.began, 1e-9)
+        return (
+            f"{self.inputs} inputs · {self.entities} entities · {self.windowed} windowed · {self.truncated} truncated · "
+            f"{self.errors} errors · {rate:.0f} inputs/s"
+        )

@@ -15,12 +15,21 @@ from fewtag.errors import ConfigError
 
 
 def train(
-    dir: Annotated[Path | None, typer.Argument(help="Data folder: one folder per language with train, dev, test, unlabeled.", metavar="DIR")] = None,
+    dir: Annotated[
+        Path | None, typer.Argument(help="Data folder: one folder per language with train, dev, test, unlabeled.", metavar="DIR")
+    ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Run folder to write.")] = None,
-    method: Annotated[str | None, typer.Option("-m", "--method", help="supervised-single, -multi, -full, metats, metats-paper; default: metats where there is raw text.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "-m", "--method", help="supervised-single, -multi, -full, metats, metats-paper; default: metats where there is raw text."
+        ),
+    ] = None,
     encoder: Annotated[str | None, typer.Option("--encoder", help="compact (built in), a folder, or a Hugging Face name.")] = None,
     languages: Annotated[str | None, typer.Option("--langs", help="Only these languages, e.g. en,de.")] = None,
-    labeled: Annotated[str | None, typer.Option("--labeled", help="Keep only so many labels per language: 1%, 200, 5shot. The rest becomes raw text.")] = None,
+    labeled: Annotated[
+        str | None, typer.Option("--labeled", help="Keep only so many labels per language: 1%, 200, 5shot. The rest becomes raw text.")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of the sample, the weights and every draw.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda:0.")] = None,
     max_time: Annotated[str | None, typer.Option("--max-time", help="Train no longer than this: 2h, 30m, 90s.")] = None,

@@ -21,7 +21,7 @@ def read_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
         DataError: when the file is missing, a folder, or not gzip although it is named so.
     """
     try:
-        with (gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")) as stream:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
             for number, raw in enumerate(stream, 1):
                 if number == 1:
                     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -32,7 +32,10 @@ def read_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
                     text = raw.decode("utf-8")
                 except UnicodeDecodeError as error:
                     problems.error(
-                        path, number, "encoding", f"byte 0x{raw[error.start]:02x} at column {error.start + 1} is not UTF-8; save the file as UTF-8"
+                        path,
+                        number,
+                        "encoding",
+                        f"byte 0x{raw[error.start]:02x} at column {error.start + 1} is not UTF-8; save the file as UTF-8",
                     )
                     text = raw.decode("utf-8", errors="replace")
                 yield number, text.rstrip("\n").removesuffix("\r")

@@ -134,7 +134,9 @@ def _label_oddities(corpus: Corpus, labels: dict[str, Counter[str]]) -> None:
     for label, splits in sorted(labels.items()):
         if "train" not in splits:
             path, line = _first(corpus, label)
-            corpus.problems.warn(path, line, "label-not-in-train", f"label {label!r} occurs in {', '.join(sorted(splits))} but never in train")
+            corpus.problems.warn(
+                path, line, "label-not-in-train", f"label {label!r} occurs in {', '.join(sorted(splits))} but never in train"
+            )
 
 
 def _first(corpus: Corpus, label: str) -> tuple[str, int]:

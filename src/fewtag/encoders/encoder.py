@@ -90,6 +90,7 @@ class Encoder(nn.Module, ABC):
         max_positions: how many positions (specials not counted) one row may hold; longer text goes through windows.
         learning_rate: what it is usually trained with; used where the user gives none.
         head_learning_rate: the same for the head on top of it.
+        gains_from_bf16: whether its matrix products are large enough for bfloat16 to pay.
     """
 
     kind: ClassVar[str]
@@ -97,6 +98,7 @@ class Encoder(nn.Module, ABC):
     max_positions: int
     learning_rate: float
     head_learning_rate: float
+    gains_from_bf16: ClassVar[bool] = False
 
     @abstractmethod
     def tokenize(self, sentences: Sequence[Sequence[str]]) -> list[Subwords]:

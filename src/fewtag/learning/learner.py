@@ -120,4 +120,3 @@ class Learner:
         groups = self.optimizer.state_dict()["param_groups"]
         adam = {int(index): values for index, values in state.get("adam", {}).items()}
         self.optimizer.load_state_dict({"state": adam, "param_groups": groups})
-

@@ -42,7 +42,9 @@ class Supervised(Method):
 
     def stages(self) -> list[Stage]:
         return [
-            Stage("supervised", self._step, self.student, draws="labeled", mixed=True, begin=_nothing, score_start=False, effort="supervised")
+            Stage(
+                "supervised", self._step, self.student, draws="labeled", mixed=True, begin=_nothing, score_start=False, effort="supervised"
+            )
         ]
 
     def learners(self) -> dict[str, Learner]:

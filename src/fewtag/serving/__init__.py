@@ -1,9 +1,11 @@
-"""Tagging with a trained tagger. Imports nothing of training."""
+"""Tagging with a trained tagger. Imports nothing of training, and torch only to load one."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from fewtag.errors import missing_extra
 from fewtag.serving.documents import Document, Entity
 from fewtag.serving.predictor import Predictor
 
@@ -15,17 +17,26 @@ def load(folder: Path | str, *, device: str = "cpu", batch_tokens: int = 4096, t
 
     Args:
         folder: what ``train`` wrote as ``model``.
-        device: where to run.
-        batch_tokens: padded tokens per batch.
-        threshold: entities with a lower score are dropped.
+        device: where to run, ``"cpu"`` or ``"cuda:0"``.
+        batch_tokens: padded tokens per batch, at most.
+        threshold: entities with a lower score are left out.
 
     Raises:
         SetupError: when the folder holds no tagger, or what it needs is not installed.
     """
-    from fewtag.errors import missing_extra
-
     try:
         from fewtag.tagger.folder import load as load_tagger
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith("fewtag"):
+            raise
         raise missing_extra(str(error.name), "train") from None
-    return Predictor(load_tagger(Path(folder), device=device), batch_tokens=batch_tokens, threshold=threshold)
+    tagger = load_tagger(Path(folder), device=device)
+    return Predictor(tagger, batch_tokens=batch_tokens, threshold=threshold, name=_name(Path(folder)))
+
+
+def _name(folder: Path) -> str:
+    """``first@3f2c9a`` for ``runs/first/model``: the run's name and the beginning of its configuration's digest, where it is known."""
+    whole = folder.resolve()
+    run = json.loads((folder / "fewtag.json").read_text("utf-8")).get("run")
+    name = whole.parent.name if whole.name == "model" else whole.name
+    return f"{name}@{run[:6]}" if isinstance(run, str) else name

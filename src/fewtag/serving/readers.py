@@ -1,147 +1,166 @@
-"""Inputs to tag: files, globs and standard input as text lines, JSONL or CoNLL. Order is kept; a bad line is a record, not an abort."""
+"""Lines -> sentences to tag, in three formats. Every line of text gives one, an empty line too; a line that cannot be read becomes a
+`BadInput` in its place, so that outputs stand beside inputs."""
 
 from __future__ import annotations
 
-import glob
 import json
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from fewtag.data.files import read_lines
-from fewtag.data.problems import Problems
-from fewtag.errors import ConfigError, DataError, unknown
 from fewtag.text.sentence import Sentence
 from fewtag.text.words import sentence_from_text
-
-FORMATS = ("txt", "jsonl", "conll")
-_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".conll": "conll", ".tsv": "conll", ".bio": "conll", ".iob": "conll", ".conllu": "conll"}
 
 
 @dataclass(frozen=True, slots=True)
 class BadInput:
-    """An input that cannot be tagged.
+    """An input that could not be read.
 
     Args:
         id: its own, or its number.
-        message: what is wrong, with ``file:line``.
+        source: ``file:line``.
+        message: what is wrong with it.
     """
 
     id: str
+    source: str
     message: str
 
     def to_json(self) -> dict[str, Any]:
         """The record that stands in its place."""
-        return {"id": self.id, "error": self.message}
+        return {"id": self.id, "error": f"{self.source}: {self.message}"}
 
 
-def expand(patterns: Sequence[str]) -> list[Path]:
-    """Files of paths and glob patterns, in the order given, a pattern's matches sorted.
-
-    Raises:
-        DataError: when a pattern matches nothing.
-    """
-    files: list[Path] = []
-    for pattern in patterns:
-        matches = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
-        if not matches:
-            raise DataError(f"{pattern}: no such file")
-        files += [Path(match) for match in matches]
-    return files
+Record = Sentence | BadInput
 
 
-def read_inputs(files: Sequence[Path], *, format: str = "auto", language: str = "und") -> Iterator[Sentence | BadInput]:
-    """Inputs as they come; standard input when there are no files.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a file, counted from 1: its text without the line end, or what is wrong with its bytes."""
 
-    Args:
-        files: to read, one after the other.
-        format: ``"txt"`` (one text a line), ``"jsonl"`` (text or tokens), ``"conll"`` (tokens in the first column), or ``"auto"``: by
-            suffix, and text for standard input.
-        language: of inputs that do not say.
-
-    Raises:
-        ConfigError: for an unknown format.
-    """
-    if format not in (*FORMATS, "auto"):
-        raise ConfigError(unknown("input format", format, (*FORMATS, "auto")))
-    sources = [(path, str(path)) for path in files] or [(None, "stdin")]
-    number = 0
-    for path, name in sources:
-        kind = format
-        if kind == "auto":
-            kind = _SUFFIXES.get(Path(name.removesuffix(".gz")).suffix.lower(), "txt") if path else "txt"
-        problems = Problems()
-        lines = read_lines(path, problems) if path else _standard_input(problems)
-        for item in _conll(lines, name, language) if kind == "conll" else _lines(lines, kind, name, language, problems):
-            number += 1
-            yield _numbered(item, number)
+    number: int
+    text: str
+    fault: str = ""
 
 
-def _numbered(item: Sentence | BadInput, number: int) -> Sentence | BadInput:
-    return item if item.id else replace(item, id=str(number))
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where lines come from: the name of the file, and the language of inputs that do not say theirs."""
+
+    name: str
+    language: str
+
+    def at(self, number: int) -> str:
+        """``file:line``."""
+        return f"{self.name}:{number}"
 
 
-def _standard_input(problems: Problems) -> Iterator[tuple[int, str]]:
-    for number, raw in enumerate(sys.stdin.buffer, 1):
-        if number == 1:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            problems.error("stdin", number, "encoding", f"byte 0x{raw[error.start]:02x} is not UTF-8")
-            text = raw.decode("utf-8", errors="replace")
-        yield number, text.rstrip("\n").removesuffix("\r")
+def read_txt(lines: Iterable[Line], origin: Origin) -> Iterator[Record]:
+    """One text a line."""
+    for line in lines:
+        source = origin.at(line.number)
+        yield BadInput("", source, line.fault) if line.fault else sentence_from_text(line.text, language=origin.language, source=source)
 
 
-def _lines(lines: Iterator[tuple[int, str]], kind: str, name: str, language: str, problems: Problems) -> Iterator[Sentence | BadInput]:
-    reported = 0
-    for number, line in lines:
-        if len(problems) > reported:  # this very line is not UTF-8
-            reported = len(problems)
-            yield BadInput("", str(problems.errors[-1]))
-        elif kind == "txt":
-            yield sentence_from_text(line, language=language, source=f"{name}:{number}")
+def read_jsonl(lines: Iterable[Line], origin: Origin) -> Iterator[Record]:
+    """One object a line, with ``text`` or ``tokens`` or both; ``id`` and ``lang`` are kept, other keys passed over. An empty line is an
+    empty text."""
+    for line in lines:
+        source = origin.at(line.number)
+        if line.fault:
+            yield BadInput("", source, line.fault)
+        elif not line.text.strip():
+            yield sentence_from_text(line.text, language=origin.language, source=source)
         else:
-            yield _record(line, f"{name}:{number}", language)
+            yield _from_json(line.text, source, origin.language)
 
 
-def _record(line: str, source: str, language: str) -> Sentence | BadInput:
+def read_conll(lines: Iterable[Line], origin: Origin) -> Iterator[Record]:
+    """A token a line, in the first column; an empty line ends a sentence.
+
+    Columns are apart by tabs where the line has one, else by spaces. Before the first token ``# id = x`` names the sentence, and other
+    lines that begin with ``#`` and a space are comments. ``-DOCSTART-`` lines are no tokens.
+    """
+    tokens: list[str] = []
+    id, first, fault = "", 0, ""
+
+    def finished() -> Iterator[Record]:
+        if fault:
+            yield BadInput(id, origin.at(first), fault)
+        elif tokens:
+            yield Sentence(tuple(tokens), None, origin.language, id, source=origin.at(first))
+
+    for line in lines:
+        if not line.text.strip() and "\t" not in line.text and not line.fault:
+            yield from finished()
+            tokens, id, first, fault = [], "", 0, ""
+            continue
+        columns = line.text.split("\t") if "\t" in line.text else [column for column in line.text.split(" ") if column]
+        if columns[:1] == ["-DOCSTART-"]:
+            continue
+        if not first and line.text.startswith("# ") and not _is_hash_token(columns):
+            key, equals, value = line.text[1:].partition("=")
+            id = value.strip() if equals and key.strip() in ("id", "sent_id") else id
+            continue
+        first = first or line.number
+        tokens.append(columns[0].strip() if columns else "")
+        if not tokens[-1]:
+            fault = fault or f"line {line.number}: {line.fault or 'the first column, where the token should stand, is empty'}"
+    yield from finished()
+
+
+def _is_hash_token(columns: Sequence[str]) -> bool:
+    """A ``#`` that is a token of its own: two columns, the second a tag."""
+    return len(columns) == 2 and columns[0] == "#" and (columns[1] == "O" or columns[1][1:2] == "-")
+
+
+READERS: dict[str, Callable[[Iterable[Line], Origin], Iterator[Record]]] = {"txt": read_txt, "jsonl": read_jsonl, "conll": read_conll}
+
+
+def _from_json(line: str, source: str, language: str) -> Record:
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
-        return BadInput("", f"{source}: not JSON: {error.msg} at column {error.colno}")
+        return BadInput("", source, f"not JSON: {error.msg} at column {error.colno}")
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets thousands deep
+        return BadInput("", source, f"JSON that cannot be read: {error}")
     if not isinstance(record, dict):
-        return BadInput("", f"{source}: expected an object with text or tokens, found {type(record).__name__}")
-    id, language = str(record.get("id", "")), str(record.get("lang") or language)
-    tokens, text = record.get("tokens"), record.get("text")
-    if isinstance(tokens, list) and all(isinstance(token, str) and token.strip() for token in tokens):
-        return Sentence(tuple(tokens), None, language, id, source=source)
-    if tokens is not None:
-        return BadInput(id, f"{source}: tokens must be a list of non-empty strings")
-    if isinstance(text, str):
+        return BadInput("", source, f"expected an object with text or tokens, found {type(record).__name__}")
+    id = "" if record.get("id") is None else str(record["id"]).encode("utf-8", errors="replace").decode("utf-8")
+    language = record.get("lang") or record.get("language") or language
+    text, tokens = record.get("text"), record.get("tokens")
+    if "text" not in record and "tokens" not in record:
+        return BadInput(id, source, f"neither text nor tokens; found the keys {', '.join(map(repr, record)) or 'none'}")
+    fault = _fault(text, tokens, language)
+    if fault:
+        return BadInput(id, source, fault)
+    if tokens is None:
+        assert isinstance(text, str)  # else it is at fault
         return sentence_from_text(text, language=language, id=id, source=source)
-    return BadInput(id, f"{source}: neither text nor tokens; found the keys {', '.join(map(str, record)) or 'none'}")
+    if text is None or text == " ".join(tokens):
+        return Sentence(tuple(tokens), None, language, id, source=source)
+    offsets, place = [], 0
+    for number, token in enumerate(tokens, 1):
+        start = text.find(token, place)
+        if start < 0:
+            return BadInput(id, source, f"token {number}, {token!r}, does not stand in the text after the tokens before it")
+        place = start + len(token)
+        offsets.append((start, place))
+    return Sentence(tuple(tokens), None, language, id, text, tuple(offsets), source)
 
 
-def _conll(lines: Iterator[tuple[int, str]], name: str, language: str) -> Iterator[Sentence | BadInput]:
-    tokens: list[str] = []
-    first, id = 0, ""
-    for number, line in lines:
-        if line.strip():
-            if not tokens and line.startswith("# "):
-                key, equals, value = line[2:].partition("=")
-                id = value.strip() if equals and key.strip() in ("id", "sent_id") else id
-                continue
-            first = first or number
-            token = (line.split("\t") if "\t" in line else line.split())[0]
-            if token == "-DOCSTART-":
-                first = 0
-                continue
-            tokens.append(token if token.strip() else "\ufffd")
-        elif tokens:
-            yield Sentence(tuple(tokens), None, language, id, source=f"{name}:{first}")
-            tokens, first, id = [], 0, ""
-    if tokens:
-        yield Sentence(tuple(tokens), None, language, id, source=f"{name}:{first}")
+def _fault(text: object, tokens: object, language: object) -> str:
+    """What is wrong with the values of a record; empty when nothing is."""
+    strings = [text, language]
+    if tokens is not None:
+        if not isinstance(tokens, list) or not all(isinstance(token, str) and token.strip() for token in tokens):
+            return "tokens must be a list of strings, none of them empty"
+        strings += tokens
+    elif not isinstance(text, str):
+        return f"text must be a string, not {text!r:.40}"
+    if text is not None and not isinstance(text, str):
+        return f"text must be a string, not {text!r:.40}"
+    if not isinstance(language, str):
+        return f"lang must be a string such as 'de', not {language!r:.40}"
+    half = next((each for each in strings if isinstance(each, str) and any("\ud800" <= c <= "\udfff" for c in each)), None)
+    return "" if half is None else f"{half!a:.60} holds half of a surrogate pair, which is no character"

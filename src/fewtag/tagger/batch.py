@@ -139,16 +139,14 @@ class Batcher:
         """
         subwords = self.subwords(sentences)
         windows = [
-            window
-            for index, units in enumerate(subwords)
-            for window in plan_windows(units.positions, self.encoder.max_positions, index)
+            window for index, units in enumerate(subwords) for window in plan_windows(units.positions, self.encoder.max_positions, index)
         ]
         return self._pack(sentences, subwords, windows, labeled)
 
     def batches(self, sentences: Sequence[Sentence], max_tokens: int) -> Iterator[Batch]:
         """Unlabeled batches over all sentences, windows sorted by length, each at most ``max_tokens`` padded positions (or one row)."""
         subwords = self.subwords(sentences)
-        sized = []
+        sized: list[tuple[int, int, Window]] = []
         for index, units in enumerate(subwords):
             for window in plan_windows(units.positions, self.encoder.max_positions, index):
                 sized.append((int(units.positions[window.end] - units.positions[window.start]), len(sized), window))
@@ -183,4 +181,3 @@ class Batcher:
             tag_ids_BT=None if tag_ids is None else torch.from_numpy(tag_ids),
             windows=tuple(windows),
         )
-

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from fewtag.tagger.tagger import Tagger
 
 
-def card_of(
-    tagger: Tagger, *, method: str, encoder: str, counts: Mapping[str, tuple[int, int]], scores: str, split: str
-) -> str:
+def card_of(tagger: Tagger, *, method: str, encoder: str, counts: Mapping[str, tuple[int, int]], scores: str, split: str) -> str:
     """The card as Markdown.
 
     Args:

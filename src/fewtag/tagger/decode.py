@@ -105,4 +105,3 @@ def decode(sentence: Sentence, logits_TC: Floats, tag_set: TagSet, decoding: str
         span_confidences=tuple(float(np.exp(chosen_T[s.start : s.end].mean())) for s in spans),
         windows=windows,
     )
-

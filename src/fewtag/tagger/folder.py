@@ -76,12 +76,12 @@ def save(tagger: Tagger, folder: Path, *, card: str, extra: dict[str, Any] | Non
 def _save_hugging_face(tagger: Tagger, encoder: HuggingFaceEncoder, folder: Path) -> None:
     from transformers import AutoConfig, AutoModelForTokenClassification
 
-    config = AutoConfig.for_model(**encoder.model.config.to_dict())
+    config = AutoConfig.for_model(**encoder.config.to_dict())
     config.id2label = dict(enumerate(tagger.tag_set.tags))
     config.label2id = dict(tagger.tag_set.id_of)
     config.num_labels = len(tagger.tag_set)
     config.dtype = torch.float32
-    model = AutoModelForTokenClassification.from_config(config)
+    model: Any = AutoModelForTokenClassification.from_config(config)  # type: ignore[no-untyped-call]
     missing, unexpected = model.base_model.load_state_dict(encoder.model.state_dict(), strict=False)
     if missing or [name for name in unexpected if "pooler" not in name]:
         raise SetupError(f"{config.model_type} cannot be saved for token classification: {[*missing, *unexpected][:3]}")

@@ -38,13 +38,9 @@ class Sentence:
 
     def __post_init__(self) -> None:
         if self.tags is not None and len(self.tags) != len(self.tokens):
-            raise ValueError(
-                f"{self.source or self.id or 'sentence'}: {len(self.tokens)} tokens but {len(self.tags)} tags"
-            )
+            raise ValueError(f"{self.source or self.id or 'sentence'}: {len(self.tokens)} tokens but {len(self.tags)} tags")
         if self.offsets is not None and len(self.offsets) != len(self.tokens):
-            raise ValueError(
-                f"{self.source or self.id or 'sentence'}: {len(self.tokens)} tokens but {len(self.offsets)} offsets"
-            )
+            raise ValueError(f"{self.source or self.id or 'sentence'}: {len(self.tokens)} tokens but {len(self.offsets)} offsets")
 
     def __len__(self) -> int:
         return len(self.tokens)

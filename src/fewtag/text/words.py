@@ -21,7 +21,7 @@ _SINGLE = (
 _WORD = rf"(?:(?![{_SINGLE}])[^\W_])"  # a letter or digit of any other script
 _PATTERN = re.compile(
     rf"""
-      \d+(?:[.,]\d+)+(?![^\W_])        # a number with separators: 3.5  1,000
+      \d+(?:[.,]\d+)+(?!{_WORD})       # a number with separators: 3.5  1,000
     | {_WORD}+(?:['’\-]{_WORD}+)*      # a word, with apostrophes and hyphens inside: don't  t-shirt  l'amour
     | [{_SINGLE}]
     | \S

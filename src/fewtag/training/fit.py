@@ -139,7 +139,9 @@ def fit(
         limits = budget(stage)
         language = ""
 
-        def progress(scored: Scored | None = None, is_best: bool = False, losses: dict[str, float] | None = None, done: bool = False) -> Progress:
+        def progress(
+            scored: Scored | None = None, is_best: bool = False, losses: dict[str, float] | None = None, done: bool = False
+        ) -> Progress:
             return Progress(
                 stage.name, position.stage, len(stages), position.step, limits.max_steps, language,  # noqa: B023
                 losses or {}, scored, is_best, position.best_score, position.best_step, done,

@@ -31,19 +31,20 @@ class TaggerConfig(Config):
     max_length: int | None = None  # positions per window; None: what the encoder takes (paper section 5: 128)
     decoding: Literal["auto", "viterbi", "greedy"] = "auto"  # auto: the method's
     dropout: float = 0.1  # before the head
+    precision: Literal["auto", "bf16", "fp32"] = "auto"  # of the encoder's matrix products; auto: bf16 where it is fast
 
 
 class TrainConfig(LearnerConfig):
     """Optimizer, budgets, seed."""
 
     seed: int = 13
-    batch_size: int = Field(8, ge=1)  # labeled sentences a step (Table 2; A27)
+    batch_size: int = Field(default=8, ge=1)  # labeled sentences a step (Table 2; A27)
     unlabeled_batch_size: int | None = None  # None: as batch_size
     max_steps: int | Auto = "auto"  # supervised stages; auto: 100 passes over the labeled sentences, between 600 and 4000
     semi_supervised_steps: int | Auto = "auto"  # teacher-student stage; auto: 1500
     finetune_steps: int | Auto = "auto"  # auto: 600
     evaluate_every: int | Auto = "auto"  # auto: 100, and 50 in the fine-tuning
-    patience: int = Field(6, ge=1)  # evaluations without a better dev score
+    patience: int = Field(default=6, ge=1)  # evaluations without a better dev score
     max_time: str = ""  # "2h", "30m", "90s"; empty: no limit
     checkpoint_seconds: float = 60.0
     threads: int | Auto = "auto"  # auto: torch's own choice
@@ -90,7 +91,7 @@ class RunConfig(Config):
     version: Literal[1] = 1
     data: DataConfig = DataConfig()
     tagger: TaggerConfig = TaggerConfig()
-    method: dict[str, Any] = {"name": "auto"}  # name and the keys of its own configuration
+    method: dict[str, Any] = Field(default_factory=lambda: {"name": "auto"})  # name and the keys of its own configuration
     train: TrainConfig = TrainConfig()
     sampling: SamplingConfig = SamplingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

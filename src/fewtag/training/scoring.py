@@ -20,9 +20,7 @@ def predict_all(tagger: Tagger, sentences: Sentences) -> dict[str, list[Predicti
     return {language: [next(predictions) for _ in some] for language, some in sentences.items()}
 
 
-def report_on(
-    predictions: Mapping[str, Sequence[Prediction]], *, mode: str = "lenient", bootstrap: int = 0, seed: int = 0
-) -> Report:
+def report_on(predictions: Mapping[str, Sequence[Prediction]], *, mode: str = "lenient", bootstrap: int = 0, seed: int = 0) -> Report:
     """Score predictions against the full gold tags of their own sentences.
 
     Args:

@@ -9,12 +9,14 @@ from fewtag.data.corpus import Corpus
 from fewtag.data.low_resource import LowResource
 from fewtag.evaluation import Report
 from fewtag.training.deliver import finish
+from fewtag.training.drive import Listener
 from fewtag.training.folder import RunFolder, digest_of
-from fewtag.training.run import Listener, RunResult, run
+from fewtag.training.result import RunResult
 from fewtag.training.run_config import RunConfig
 
 
 def run_single(
+    run: Callable[..., RunResult],
     config: RunConfig,
     folder: RunFolder,
     corpus: Corpus,
@@ -24,7 +26,7 @@ def run_single(
     interrupted: Callable[[], bool],
     notes: list[str],
 ) -> RunResult:
-    """Train a tagger for each language alone; each has a run folder of its own in ``languages/``.
+    """Train a tagger for each language alone with ``run``; each has a run folder of its own in ``languages/``.
 
     Finished languages are taken as they are when the run resumes.
     """
@@ -57,6 +59,4 @@ def run_single(
         reports["test"] = Report.merge(tests)
     seconds, steps = sum(r.seconds for r in results.values()), sum(r.steps for r in results.values())
     finish(reports, None, data, config, folder, "supervised-single", seconds, steps, notes)
-    return RunResult(
-        folder.path, "supervised-single", reports["dev"], reports.get("test"), seconds, steps, digest_of(config), tuple(notes)
-    )
+    return RunResult(folder.path, "supervised-single", reports["dev"], reports.get("test"), seconds, steps, digest_of(config), tuple(notes))

@@ -96,7 +96,7 @@ def _sentences(path: Path) -> Iterator[tuple[int, ElementTree.Element]]:
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, data
     parser.EntityDeclHandler = entity
     try:
-        with (gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")) as stream:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
             while chunk := stream.read(1 << 16):
                 parser.Parse(chunk)
                 yield from done

@@ -93,11 +93,13 @@ def _spans(given: Any, text: str, path: Path, number: int, problems: Problems, o
                 label = item.get("label", item.get("entity_group", item.get("type")))
                 start, end, surface = item["start"], item["end"], item.get("text", item.get("word"))
             else:
-                start, end, label, surface = *item, None
+                (start, end, label), surface = item, None
             if type(start) is not int or type(end) is not int or not isinstance(label, str) or not label:
                 raise ValueError
         except (KeyError, TypeError, ValueError):
-            problems.error(path, number, "bad-span", f"{json.dumps(item, ensure_ascii=False)[:80]} is not a span; write start, end and label")
+            problems.error(
+                path, number, "bad-span", f"{json.dumps(item, ensure_ascii=False)[:80]} is not a span; write start, end and label"
+            )
             return None
         found.append(CharacterSpan(start, end, label))
         surfaces.append(surface if isinstance(surface, str) else None)
@@ -131,7 +133,12 @@ def record_of(sentence: Sentence) -> dict[str, Any]:
         if sentence.tags is not None:
             offsets = sentence.offsets
             record["entities"] = [
-                {"start": offsets[s.start][0], "end": offsets[s.end - 1][1], "label": s.label, "text": sentence.text[offsets[s.start][0] : offsets[s.end - 1][1]]}
+                {
+                    "start": offsets[s.start][0],
+                    "end": offsets[s.end - 1][1],
+                    "label": s.label,
+                    "text": sentence.text[offsets[s.start][0] : offsets[s.end - 1][1]],
+                }
                 for s in spans_of(sentence.tags)
             ]
         return record

@@ -32,9 +32,7 @@ def utf16_to_codepoint(text: str, span: CharacterSpan) -> CharacterSpan | None:
     return CharacterSpan(units[span.start], units[span.end], span.label)
 
 
-def labeled_sentence(
-    text: str, spans: Sequence[CharacterSpan], language: str, id: str, source: str, problems: Problems
-) -> Sentence | None:
+def labeled_sentence(text: str, spans: Sequence[CharacterSpan], language: str, id: str, source: str, problems: Problems) -> Sentence | None:
     """A sentence of text with the tags of its spans.
 
     Args:
@@ -51,7 +49,9 @@ def labeled_sentence(
     trimmed: list[CharacterSpan] = []
     for span in sorted(set(spans)):
         if not 0 <= span.start < span.end <= len(text):
-            problems.error(path, number, "span-outside", f"span {span.start}..{span.end} {span.label} lies outside a text of {len(text)} characters")
+            problems.error(
+                path, number, "span-outside", f"span {span.start}..{span.end} {span.label} lies outside a text of {len(text)} characters"
+            )
             good = False
             continue
         surface = text[span.start : span.end]

@@ -1,0 +1,30 @@
+"""Which number format an encoder's matrix products run in: bfloat16 where the machine has it, float32 elsewhere."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 products are fast on a device: AVX-512 BF16 or AMX on a CPU, Ampere or later on a GPU."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def use_bf16(precision: Precision, device: torch.device, encoder_gains: bool) -> bool:
+    """Decide for one tagger.
+
+    Args:
+        precision: what the user wants; ``"auto"`` takes bfloat16 where it is fast and the encoder gains from it.
+        device: where the tagger runs.
+        encoder_gains: whether the encoder's products are large enough.
+    """
+    if precision == "auto":
+        return encoder_gains and has_bf16(device)
+    return precision == "bf16"

@@ -1,0 +1,133 @@
+"""The loop of a run between its files: restore, step, tell, save, stop when asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from fewtag.data.low_resource import LowResource
+from fewtag.errors import FewtagError
+from fewtag.methods.method import Stage
+from fewtag.training.checkpoint import Checkpoints
+from fewtag.training.draws import Draws
+from fewtag.training.fit import DivergedError, Position, Progress, fit
+from fewtag.training.folder import RunFolder
+from fewtag.training.journal import Journal
+from fewtag.training.prepare import build_method, parse_time, pick_device
+from fewtag.training.run_config import RunConfig
+from fewtag.training.scoring import score_on_dev
+
+Listener = Callable[[Progress | str], None]
+
+
+class Interrupted(FewtagError):
+    """The user stopped the run; a checkpoint is on disk."""
+
+    exit_code = 130
+
+
+class Drive:
+    """The moving parts of one run, tied together."""
+
+    def __init__(self, config: RunConfig, folder: RunFolder, data: LowResource, name: str, listener: Listener) -> None:
+        self.config, self.folder, self.data, self.listener = config, folder, data, listener
+        self.device = pick_device(config.train.device)
+        if config.train.threads != "auto":
+            torch.set_num_threads(config.train.threads)
+        self.method = build_method(name, config, data, self.device)
+        self.position = Position()
+        self.checkpoints = Checkpoints(folder.checkpoints)
+        self.seconds = 0.0
+        self.limit = parse_time(config.train.max_time)
+        self.num_labeled = sum(len(some) for some in data.labeled.values())
+        efforts = {"supervised": 0.3, "semi_supervised": 0.55, "finetune": 0.15}
+        shares = [efforts[stage.effort] for stage in self.method.stages()]
+        self.ends = [sum(shares[: i + 1]) / sum(shares) for i in range(len(shares))]
+
+    def restore(self) -> int:
+        """Go back to the newest checkpoint; returns how much of the journal it covers."""
+        state = self.checkpoints.latest()
+        if state is None:
+            return 0
+        self.method.restore(state["method"])
+        self.position = Position.restored(state["position"])
+        self.seconds = float(state["seconds"])
+        return int(state["journal"])
+
+    def save(self, journal: Journal, seconds: float) -> None:
+        """Write a checkpoint of this very moment."""
+        state = {
+            "method": self.method.state(),
+            "position": self.position.state(),
+            "seconds": seconds,
+            "journal": journal.size,
+        }
+        self.checkpoints.save(self.position.total_steps * 10 + self.position.stage, state)
+
+    def train(self, journal: Journal, interrupted: Callable[[], bool]) -> float:
+        """Run the loop to its end, keeping and telling what happens.
+
+        Returns:
+            Seconds of training in all.
+        """
+        config, started, saved_at = self.config, time.monotonic() - self.seconds, time.monotonic()
+        draw = Draws(
+            self.data,
+            self.method.delivered.tagger.batcher,
+            seed=config.train.seed,
+            batch_size=config.train.batch_size,
+            unlabeled_batch_size=config.train.unlabeled_batch_size or config.train.batch_size,
+            exponent=config.sampling.exponent,
+            device=self.device,
+        )
+
+        def out_of_time(stage: Stage) -> bool:
+            return time.monotonic() - started > self.limit * self.ends[self.position.stage]
+
+        loop = fit(
+            self.method,
+            self.position,
+            seed=config.train.seed,
+            draw=draw,
+            budget=lambda stage: config.train.budget(stage.effort, self.num_labeled),
+            evaluate=lambda tagger: score_on_dev(tagger, self.data.dev, config.evaluation.mode),
+            out_of_time=out_of_time,
+        )
+        try:
+            for progress in loop:
+                tell(journal, progress)
+                self.listener(progress)
+                now = time.monotonic()
+                if progress.stage_done or (progress.scored and now - saved_at >= config.train.checkpoint_seconds):
+                    self.save(journal, now - started)
+                    saved_at = time.monotonic()
+                if interrupted() and self.position.stage < progress.num_stages:
+                    self.save(journal, now - started)
+                    raise Interrupted(
+                        f"stopped in stage {progress.stage} at step {progress.step}; a checkpoint is written. "
+                        f"Go on with: fewtag train --resume -o {self.folder.path}"
+                    )
+        except DivergedError as error:
+            journal.write("diverged", message=str(error))
+            last = self.checkpoints.paths()
+            where = f"; last good checkpoint: {last[-1]}" if last else "; no checkpoint had been written yet"
+            raise DivergedError(f"{error}{where}") from None
+        return time.monotonic() - started
+
+
+def tell(journal: Journal, progress: Progress) -> None:
+    """Write what an evaluation or the end of a stage showed; plain steps leave no event."""
+    if progress.scored is not None:
+        journal.write(
+            "evaluation",
+            stage=progress.stage,
+            step=progress.step,
+            dev_f1=progress.scored.value,
+            dev_f1_by_language=progress.scored.by_language,
+            is_best=progress.is_best,
+            losses=progress.losses,
+        )
+    if progress.stage_done:
+        journal.write("stage_done", stage=progress.stage, step=progress.step, best_dev_f1=progress.best_score, best_step=progress.best_step)

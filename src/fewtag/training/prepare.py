@@ -1,0 +1,124 @@
+"""From a configuration to its parts: which method, which sentences, which device, which networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from fewtag.data.corpus import Corpus
+from fewtag.data.low_resource import LowResource
+from fewtag.encoders import build_encoder
+from fewtag.errors import ConfigError, SetupError
+from fewtag.learning.seeding import stable_seed
+from fewtag.methods import METHODS, resolve, row
+from fewtag.methods.method import Method
+from fewtag.tagger.precision import use_bf16
+from fewtag.tagger.tagger import Tagger
+from fewtag.training.run_config import RunConfig
+
+
+def choose_method(config: RunConfig, data: LowResource) -> tuple[str, list[str]]:
+    """The method's name with ``auto`` resolved, and what to tell the user about it.
+
+    Raises:
+        ConfigError: for an unknown method, or one that needs raw text where there is none.
+    """
+    name = str(config.method.get("name", "auto"))
+    usable = [lang for lang, some in data.unlabeled.items() if some and data.labeled.get(lang)]
+    if name == "auto":
+        name = "metats" if usable else "supervised-multi"
+        why = "there is raw text" if usable else "there is no raw text (unlabeled.txt beside train.conll would be used)"
+        return name, [f"method {name}, because {why}"]
+    if row(name).uses_raw_text and not usable:
+        raise ConfigError(
+            f"method {name} learns from raw text, and no language has both labeled and raw sentences: put unlabeled.txt beside "
+            "train.conll, keep only a part of the labels with --labeled 10%, or use --method supervised-multi"
+        )
+    unused = [lang for lang, some in data.unlabeled.items() if some and not data.labeled.get(lang)]
+    notes = [f"the raw text of {lang} is not used: {lang} has no labeled sentence" for lang in unused]
+    return name, notes if row(name).uses_raw_text else []
+
+
+def sample(config: RunConfig, corpus: Corpus) -> LowResource:
+    """The labeled and raw sentences a run may see."""
+    labeled = config.data.labeled
+    name = str(config.method.get("name", "auto"))
+    if name in METHODS and METHODS[name].data == "all":
+        labeled = "100%"
+    seed = config.train.seed if config.data.seed is None else config.data.seed
+    languages = config.data.languages or None
+    return LowResource.sample(corpus, labeled=labeled, seed=seed, languages=languages, dev_size=config.data.dev)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device to train on; ``auto`` takes a GPU when there is one.
+
+    Raises:
+        SetupError: when the named device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SetupError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def parse_time(text: str) -> float:
+    """Seconds of ``"2h"``, ``"30m"``, ``"90s"`` or ``"90"``; infinite when empty.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    if not text:
+        return float("inf")
+    unit = {"h": 3600.0, "m": 60.0, "s": 1.0}.get(text[-1])
+    number = text[:-1] if unit else text
+    try:
+        seconds = float(number) * (unit or 1.0)
+    except ValueError:
+        raise ConfigError(f"max_time {text!r} is not a time; write 2h, 30m or 90s") from None
+    if seconds <= 0:
+        raise ConfigError(f"max_time {text!r} must be more than nothing")
+    return seconds
+
+
+def build_method(name: str, config: RunConfig, data: LowResource, device: torch.device) -> Method:
+    """A method with fresh taggers; both networks of a pair get the same head (ambiguity A21)."""
+    found = row(name)
+    decoding = found.decoding if config.tagger.decoding == "auto" else config.tagger.decoding
+    learner = config.train.learner()
+    given = config.train.model_fields_set
+    learner = learner.model_copy(update={k: v for k, v in found.learner.items() if k not in given})
+
+    def make_tagger(role: str) -> Tagger:
+        torch.manual_seed(stable_seed(config.train.seed, "weights"))
+        encoder = build_encoder(config.tagger.encoder, max_length=config.tagger.max_length)
+        languages = sorted(data.labeled)
+        tagger = Tagger(encoder, data.tag_set, languages=languages, decoding=decoding, dropout=config.tagger.dropout)
+        tagger.bf16 = use_bf16(config.tagger.precision, device, encoder.gains_from_bf16)
+        return tagger.to(device)
+
+    settings = resolve(name, {key: value for key, value in config.method.items() if key != "name"})
+    return found.method(settings, make_tagger, learner)
+
+
+def describe(data: LowResource, corpus: Corpus) -> dict[str, Any]:
+    """What ``data.json`` records: hashes, counts and the ids of the labeled sentences."""
+    return {
+        "files": {str(path): digest for path, digest in sorted(corpus.files.items())},
+        "labels": list(data.tag_set.labels),
+        "counts": {
+            language: {
+                "labeled": len(data.labeled.get(language, ())),
+                "unlabeled": len(data.unlabeled.get(language, ())),
+                "dev": len(data.dev.get(language, ())),
+                "test": len(data.test.get(language, ())),
+            }
+            for language in sorted({*data.labeled, *data.unlabeled, *data.dev, *data.test})
+        },
+        "labeled_ids": {language: [s.id for s in some] for language, some in sorted(data.labeled.items())},
+    }

@@ -1,0 +1,55 @@
+"""What a finished run gives."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fewtag.evaluation import Report
+from fewtag.training.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run gives.
+
+    Args:
+        folder: the run folder.
+        method: its row's name.
+        dev, test: scores; ``test`` is None when the corpus has no test split.
+        seconds: of training, all interruptions left out.
+        steps: gradient steps of all stages.
+        digest: of the configuration.
+        notes: what was decided for the user, said aloud.
+    """
+
+    folder: Path
+    method: str
+    dev: Report
+    test: Report | None
+    seconds: float
+    steps: int
+    digest: str
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def model(self) -> Path:
+        """The tagger folder."""
+        return self.folder / "model"
+
+
+def finished_result(folder: RunFolder) -> RunResult:
+    """What a finished run left."""
+    found = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    test = Report.from_json(found["test"]) if "test" in found else None
+    return RunResult(
+        folder.path,
+        found["method"],
+        Report.from_json(found["dev"]),
+        test,
+        found["seconds"],
+        found["steps"],
+        found["digest"],
+        tuple(found["notes"]),
+    )

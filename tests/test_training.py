@@ -1,0 +1,239 @@
+"""A whole run on a small made corpus: folder, journal, exact resuming after SIGKILL, refusal to overwrite."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from fewtag.data.corpus import Corpus
+from fewtag.data.formats import FORMATS
+from fewtag.errors import ConfigError
+from fewtag.text import Sentence
+from fewtag.training.checkpoint import same
+from fewtag.training.drive import Interrupted
+from fewtag.training.folder import RunFolder
+from fewtag.training.journal import Journal, read_events
+from fewtag.training.prepare import parse_time
+from fewtag.training.run import resume_config, run
+from fewtag.training.run_config import RunConfig
+
+WORDS = {
+    "en": (["red", "blue", "green", "black", "white"], ["shoe", "hat", "bag", "coat"], "for"),
+    "no": (["rød", "blå", "grønn", "sort"], ["sko", "hatt", "veske", "kåpe"], "til"),
+}
+QUICK = [
+    "train.max_steps=30",
+    "train.semi_supervised_steps=40",
+    "train.finetune_steps=20",
+    "train.evaluate_every=10",
+    "evaluation.bootstrap=20",
+]
+
+
+def sentences(language: str, count: int, seed: str) -> list[Sentence]:
+    chooser = random.Random(seed + language)
+    colors, things, word = WORDS[language]
+    result = []
+    for _ in range(count):
+        tokens, tags = [chooser.choice(colors), chooser.choice(things)], ["B-color", "B-thing"]
+        if chooser.random() < 0.5:
+            tokens, tags = [*tokens, word, chooser.choice(things)], [*tags, "O", "B-thing"]
+        result.append(Sentence(tuple(tokens), tuple(tags), language))
+    return result
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    write_conll, write_plain = FORMATS["conll"].write, FORMATS["plain"].write
+    assert write_conll and write_plain
+    for language in WORDS:
+        write_conll(sentences(language, 12, "train"), root / language / "train.conll")
+        write_conll(sentences(language, 10, "dev"), root / language / "dev.conll")
+        write_conll(sentences(language, 10, "test"), root / language / "test.conll")
+        write_plain([s.without_tags() for s in sentences(language, 40, "raw")], root / language / "unlabeled.txt")
+    return root
+
+
+def config(data: Path, method: str = "metats", **changes: object) -> RunConfig:
+    values = {
+        "data": {"dir": str(data)},
+        "method": {"name": method},
+        "train": {
+            "max_steps": 30,
+            "semi_supervised_steps": 40,
+            "finetune_steps": 20,
+            "evaluate_every": 10,
+            "checkpoint_seconds": 0.0,
+            "seed": 3,
+            **changes,
+        },
+        "evaluation": {"bootstrap": 20},
+    }
+    return RunConfig.model_validate(values)
+
+
+def weights_of(folder: Path) -> dict[str, object]:
+    return dict(load_file(folder / "model" / "model.safetensors"))
+
+
+def events_of(folder: Path) -> list[dict[str, object]]:
+    return [{k: v for k, v in e.items() if k not in ("time", "seconds")} for e in read_events(folder / "events.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    run(config(data), folder)
+    return folder
+
+
+def test_a_run_folder_holds_what_it_promises(whole: Path) -> None:
+    names = {p.relative_to(whole).as_posix() for p in whole.rglob("*") if p.is_file()}
+    assert {"config.toml", "env.json", "data.json", "events.jsonl", "metrics.json", "report.md"} <= names
+    assert {"model/model.safetensors", "model/config.json", "model/fewtag.json", "model/README.md"} <= names
+    assert {f"predictions/{split}.{language}.jsonl" for split in ("dev", "test") for language in WORDS} <= names
+    assert not [n for n in names if n.startswith("checkpoints/") or ".tmp" in n]
+    metrics = json.loads((whole / "metrics.json").read_text())
+    assert metrics["test"]["by_language"].keys() == WORDS.keys() and metrics["test"]["average_f1"] > 60
+    stages = [e["stage"] for e in events_of(whole) if e["event"] == "stage_done"]
+    assert stages == ["warm-up", "interact", "finetune"]
+
+
+def test_events_tell_of_the_feedback_per_language(whole: Path) -> None:
+    losses = [e["losses"] for e in events_of(whole) if e["event"] == "evaluation" and e["stage"] == "interact"]
+    assert losses and all({"lambda", "feedback", "kept", "student", "supervised"} <= set(each) for each in losses)  # type: ignore[arg-type]
+    assert {f"feedback/{language}" for language in WORDS} <= {name for each in losses for name in each}  # type: ignore[attr-defined]
+
+
+def test_one_seed_gives_the_same_bits(data: Path, whole: Path, tmp_path: Path) -> None:
+    run(config(data), tmp_path / "again")
+    assert same(weights_of(whole), weights_of(tmp_path / "again"))
+    assert events_of(whole) == events_of(tmp_path / "again")
+
+
+def test_interrupted_and_resumed_is_the_same_to_the_bit(data: Path, whole: Path, tmp_path: Path) -> None:
+    folder, calls = tmp_path / "cut", iter([False] * 47 + [True] + [False] * 10_000)
+    with pytest.raises(Interrupted, match=r"stage interact at step 1\d.*--resume"):
+        run(config(data), folder, interrupted=lambda: next(calls))
+    assert not RunFolder(folder).is_finished()
+    run(resume_config(folder), folder, resume=True)
+    assert same(weights_of(whole), weights_of(folder))
+    assert events_of(whole) == events_of(folder)
+
+
+def test_nothing_is_overwritten_without_force(data: Path, whole: Path) -> None:
+    with pytest.raises(ConfigError, match=r"already holds a finished run.*--force"):
+        run(config(data), whole)
+
+
+def test_resuming_a_finished_run_returns_it(data: Path, whole: Path) -> None:
+    before = weights_of(whole)
+    result = run(resume_config(whole), whole, resume=True)
+    assert same(before, weights_of(whole)) and result.test is not None
+    assert result.test.average_f1 == json.loads((whole / "metrics.json").read_text())["test"]["average_f1"]
+
+
+def test_resume_refuses_other_data(data: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    calls = iter([False] * 5 + [True])
+    with pytest.raises(Interrupted):
+        run(config(copy), tmp_path / "run", interrupted=lambda: next(calls))
+    with (copy / "en" / "dev.conll").open("a") as stream:
+        stream.write("red\tB-color\n\n")
+    with pytest.raises(ConfigError, match=r"en/dev.conll changed since the run began"):
+        run(resume_config(tmp_path / "run"), tmp_path / "run", resume=True)
+
+
+def test_single_is_one_tagger_per_language(data: Path, tmp_path: Path) -> None:
+    result = run(config(data, "supervised-single"), tmp_path / "single")
+    assert result.test is not None and list(result.test.by_language) == ["en", "no"]
+    assert {p.parent.name for p in (tmp_path / "single" / "languages").glob("*/model")} == {"en", "no"}
+
+
+def test_max_time_ends_a_run_early_and_still_delivers(data: Path, tmp_path: Path) -> None:
+    result = run(config(data, max_time="0.001s"), tmp_path / "short")
+    assert result.steps < 10 and (tmp_path / "short" / "model" / "model.safetensors").exists()
+
+
+def test_metats_without_raw_text_is_refused(data: Path, tmp_path: Path) -> None:
+    corpus = Corpus.from_dir(data)
+    for splits in corpus.sentences.values():
+        splits.pop("unlabeled")
+    with pytest.raises(ConfigError, match="learns from raw text"):
+        run(config(data), tmp_path / "none", corpus=corpus)
+    auto = run(config(data, "auto"), tmp_path / "auto", corpus=corpus)
+    assert auto.method == "supervised-multi" and any("no raw text" in note for note in auto.notes)
+
+
+def test_no_gold_tag_of_unlabeled_text_is_written(data: Path, tmp_path: Path) -> None:
+    values = config(data).model_dump()
+    values["data"]["labeled"] = "3"
+    run(RunConfig.model_validate(values), tmp_path / "few")
+    recorded = json.loads((tmp_path / "few" / "data.json").read_text())
+    assert all(counts["labeled"] == 3 and counts["unlabeled"] == 49 for counts in recorded["counts"].values())
+
+
+def test_times() -> None:
+    assert [parse_time(t) for t in ("2h", "30m", "90s", "90")] == [7200, 1800, 90, 90]
+    with pytest.raises(ConfigError, match="2h, 30m or 90s"):
+        parse_time("soon")
+
+
+def test_journal_is_cut_back(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "events.jsonl")
+    journal.write("one")
+    size = journal.size
+    journal.write("two")
+    journal.close()
+    again = Journal(tmp_path / "events.jsonl", size)
+    again.write("three")
+    again.close()
+    assert [e["event"] for e in read_events(tmp_path / "events.jsonl")] == ["one", "three"]
+
+
+def _kill_and_resume(data: Path, folder: Path, moments: list[float]) -> None:
+    """Start the command line, kill it at each moment, and let the last start go to the end."""
+    command = [sys.executable, "-m", "fewtag", "train", "-o", str(folder), "-q"]
+    settings = ["--set", "train.checkpoint_seconds=0", "--set", "train.seed=3", "-m", "metats"]
+    settings += [part for pair in QUICK for part in ("--set", pair)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for moment in (*moments, None):
+        begun = (folder / "config.toml").exists() and (folder / "data.json").exists()
+        extra = ["--resume"] if begun else [str(data), *settings, "--force"]
+        process = subprocess.Popen([*command, *extra], env=environment, stderr=subprocess.PIPE)
+        if moment is not None:
+            while not (folder / "events.jsonl").exists() and process.poll() is None:
+                time.sleep(0.01)  # the imports take seconds and hold nothing worth killing
+            time.sleep(moment)
+            process.send_signal(signal.SIGKILL)
+        _, errors = process.communicate()
+        assert moment is not None or process.returncode == 0, errors.decode()
+
+
+def test_sigkill_and_resume(data: Path, whole: Path, tmp_path: Path) -> None:
+    _kill_and_resume(data, tmp_path / "killed", [0.3, 0.5])
+    assert same(weights_of(whole), weights_of(tmp_path / "killed"))
+    assert [e for e in events_of(tmp_path / "killed") if e["event"] != "begin"] == [e for e in events_of(whole) if e["event"] != "begin"]
+
+
+@pytest.mark.slow
+def test_sigkill_at_twenty_random_moments(data: Path, whole: Path, tmp_path: Path) -> None:
+    chooser = random.Random(time.time_ns())
+    for number in range(20):
+        moment = chooser.uniform(0.0, 2.5)
+        folder = tmp_path / str(number)
+        _kill_and_resume(data, folder, [moment])
+        assert same(weights_of(whole), weights_of(folder)), f"differs after a kill at {moment} s"
