@@ -1,0 +1,212 @@
+"""Hugging Face encoders: what transformers computes from the same files is the truth here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from checkpoints import FAMILIES, save_checkpoint
+from transformers import AutoModel, AutoModelForTokenClassification, AutoTokenizer, pipeline
+
+import fewtag
+from fewtag.encoders import build_encoder
+from fewtag.encoders.hugging_face import HuggingFaceEncoder
+from fewtag.errors import SetupError
+from fewtag.learning.losses import cross_entropy
+from fewtag.tagger.folder import load, save
+from fewtag.tagger.tagger import Tagger
+from fewtag.text.sentence import Sentence
+from fewtag.text.tags import TagSet, spans_of
+from fewtag.text.words import sentence_from_text
+
+SENTENCES = [
+    ("angela", "merkel", "visited", "paris"),
+    ("unbelievable", "shoes"),
+    ("東", "京", "へ", "行", "った"),
+    ("size", "8"),
+    ("tokenization", "of", "the", "longest", "words", "imaginable", "in", "the", "spring"),
+]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {family: save_checkpoint(tmp_path_factory.mktemp(family), family) for family in FAMILIES}
+
+
+def encoder_of(folder: Path, **options: Any) -> HuggingFaceEncoder:
+    encoder = build_encoder(str(folder), **options)
+    assert isinstance(encoder, HuggingFaceEncoder)
+    return encoder.eval()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vectors_are_those_of_transformers(family: str, checkpoints: dict[str, Path]) -> None:
+    encoder = encoder_of(checkpoints[family])
+    inputs = encoder.pack(encoder.tokenize(SENTENCES))
+    tokenizer = AutoTokenizer.from_pretrained(checkpoints[family], **({"add_prefix_space": True} if family == "roberta" else {}))
+    model = AutoModel.from_pretrained(checkpoints[family]).eval()
+    with torch.no_grad():
+        ours_BLD = encoder.encode(encoder.embed(inputs), inputs)
+        for row, tokens in enumerate(SENTENCES):
+            encoded = tokenizer(list(tokens), is_split_into_words=True, return_tensors="pt")
+            assert inputs.ids[row][inputs.mask_BL[row]].tolist() == encoded["input_ids"][0].tolist()
+            theirs_LD = model(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"]).last_hidden_state[0]
+            torch.testing.assert_close(ours_BLD[row][inputs.mask_BL[row]], theirs_LD, rtol=1e-5, atol=1e-6)
+            words = encoded.word_ids(0)
+            first = [words.index(number) for number in range(len(tokens))]
+            assert inputs.first_BT[row, : len(tokens)].tolist() == first
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_are_those_of_transformers(family: str, checkpoints: dict[str, Path]) -> None:
+    encoder = encoder_of(checkpoints[family])
+    inputs = encoder.pack(encoder.tokenize(SENTENCES))
+    torch.manual_seed(3)
+    weight_BLD = torch.randn(*inputs.mask_BL.shape, encoder.width) * inputs.mask_BL.unsqueeze(-1)
+    (encoder.encode(encoder.embed(inputs), inputs) * weight_BLD).sum().backward()
+    model = AutoModel.from_pretrained(checkpoints[family]).eval()
+    (model(input_ids=inputs.ids, attention_mask=inputs.mask_BL.long()).last_hidden_state * weight_BLD).sum().backward()
+    theirs = dict(model.named_parameters())
+    for name, parameter in encoder.model.named_parameters():
+        if parameter.grad is None:
+            assert theirs[name].grad is None  # the pooler
+        else:
+            torch.testing.assert_close(parameter.grad, theirs[name].grad, rtol=1e-4, atol=1e-5)
+
+
+def test_noise_enters_between_embed_and_encode(checkpoints: dict[str, Path]) -> None:
+    encoder = encoder_of(checkpoints["bert"])
+    inputs = encoder.pack(encoder.tokenize(SENTENCES))
+    with torch.no_grad():
+        embeddings_BLD = encoder.embed(inputs)
+        plain, noised = encoder.encode(embeddings_BLD, inputs), encoder.encode(embeddings_BLD + 0.1, inputs)
+    assert not torch.allclose(plain, noised)
+
+
+def test_token_without_pieces_keeps_its_place_and_long_tokens_fit(checkpoints: dict[str, Path]) -> None:
+    encoder = encoder_of(checkpoints["bert"])
+    units = encoder.tokenize([("paris", "\u200b", "x" * 500)])[0]
+    assert len(units) == 3
+    assert units.starts.tolist()[1:3] == [units.starts[1], units.starts[1] + 1]
+    assert units.starts[3] - units.starts[2] <= encoder.max_positions
+
+
+def tagger_of(folder: Path, steps: int = 60) -> Tagger:
+    """A tagger that has learned a few spans by heart, so that there is something to find."""
+    tag_set = TagSet.from_tags(["B-PER", "I-PER", "B-LOC", "I-LOC"])
+    taught = [
+        Sentence(("angela", "merkel", "visited", "paris"), ("B-PER", "I-PER", "O", "B-LOC"), "en"),
+        Sentence(("paris", "and", "berlin"), ("B-LOC", "O", "B-LOC"), "en"),
+        Sentence(tuple("我爱北京天安门"), ("O", "O", "B-LOC", "I-LOC", "B-LOC", "I-LOC", "I-LOC"), "zh"),
+    ]
+    torch.manual_seed(0)
+    tagger = Tagger(build_encoder(str(folder)), tag_set, languages=["en", "zh"], decoding="greedy")
+    optimizer = torch.optim.Adam(tagger.parameters(), lr=3e-3)
+    batch = tagger.batcher.batch(taught, labeled=True)
+    assert batch.tag_ids_BT is not None
+    for _ in range(steps):
+        optimizer.zero_grad()
+        cross_entropy(tagger(batch), batch.tag_ids_BT).mean.backward()
+        optimizer.step()
+    return tagger.eval()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_folder_round_trip(family: str, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    tagger = tagger_of(checkpoints[family], steps=3)
+    save(tagger, tmp_path / "model", card="a card")
+    again = load(tmp_path / "model")
+    batch = tagger.batcher.batch([Sentence(tokens, language="en") for tokens in SENTENCES], labeled=False)
+    with torch.no_grad():
+        assert torch.equal(tagger(batch), again(batch))
+    assert again.tag_set.tags == tagger.tag_set.tags
+    assert again.languages == tagger.languages
+    assert not list((tmp_path / "model").glob("*.bin"))
+
+
+def test_folder_opens_in_plain_transformers(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    tagger = tagger_of(checkpoints["bert"], steps=3)
+    save(tagger, tmp_path / "model", card="a card")
+    model = AutoModelForTokenClassification.from_pretrained(tmp_path / "model").eval()
+    assert [model.config.id2label[index] for index in range(5)] == list(tagger.tag_set.tags)
+    batch = tagger.batcher.batch([Sentence(tokens, language="en") for tokens in SENTENCES], labeled=False)
+    with torch.no_grad():
+        theirs_BLC = model(input_ids=batch.inputs.ids, attention_mask=batch.inputs.mask_BL.long()).logits
+        ours_BTC = tagger(batch)
+    for row, tokens in enumerate(SENTENCES):
+        first = batch.inputs.first_BT[row, : len(tokens)]
+        torch.testing.assert_close(ours_BTC[row, : len(tokens)], theirs_BLC[row, first], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("language", "texts"),
+    [
+        ("en", ["angela merkel visited paris", "paris and berlin in the spring", "red running shoes", "merkel  visited berlin, paris"]),
+        ("zh", ["我爱北京天安门", "北京", "我爱我", "东京大学"]),
+    ],
+)
+def test_pipeline_finds_the_same_spans(language: str, texts: list[str], checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    save(tagger_of(checkpoints["bert"]), tmp_path / "model", card="a card")
+    theirs = pipeline("token-classification", model=str(tmp_path / "model"), aggregation_strategy="first")
+    ours = fewtag.load(tmp_path / "model")
+    found = 0
+    for text in texts:
+        expected = [(item["start"], item["end"], item["entity_group"]) for item in theirs(text)]
+        assert [(e.start, e.end, e.label) for e in ours(text, lang=language).entities] == expected
+        found += len(expected)
+    assert found >= 3
+
+
+def test_long_text_is_tagged_through_windows_like_its_parts(checkpoints: dict[str, Path]) -> None:
+    tagger = tagger_of(checkpoints["bert"])
+    sentence = sentence_from_text("angela merkel visited paris and " * 30, language="en")
+    prediction = tagger.predict([sentence])[0]
+    assert len(prediction.tags) == len(sentence)
+    assert prediction.windows > 1
+    assert sum(span.label == "PER" for span in spans_of(prediction.tags)) >= 20
+
+
+def test_smaller_limit_is_kept_in_the_folder(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    encoder = build_encoder(str(checkpoints["bert"]), max_length=20)
+    assert encoder.max_positions == 18
+    save(Tagger(encoder, TagSet.from_tags(["B-X"]), languages=["en"]), tmp_path / "model", card="")
+    assert load(tmp_path / "model").encoder.max_positions == 18
+    assert json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())["model_max_length"] == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("./not-there", "no such folder"),
+        ("bert-base-of-nobody", "not in the local cache and the network is switched off"),
+    ],
+)
+def test_encoders_that_are_not_there(name: str, message: str) -> None:
+    with pytest.raises(SetupError, match=message):
+        build_encoder(name)
+
+
+def test_a_folder_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(SetupError, match="cannot be loaded"):
+        build_encoder(str(tmp_path))
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove", "newer", "tags"])
+def test_damaged_tagger_folders_are_named(damage: str, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    save(tagger_of(checkpoints["bert"], steps=0), tmp_path / "model", card="")
+    weights, about = tmp_path / "model" / "model.safetensors", tmp_path / "model" / "fewtag.json"
+    values = json.loads(about.read_text())
+    if damage == "truncate":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    elif damage == "remove":
+        weights.unlink()
+    elif damage == "newer":
+        about.write_text(json.dumps({**values, "format": 99}))
+    else:
+        about.write_text(json.dumps({**values, "tags": values["tags"][::-1]}))
+    with pytest.raises(SetupError, match=str(tmp_path / "model")):
+        load(tmp_path / "model")
