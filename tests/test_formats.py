@@ -49,7 +49,7 @@ def test_conll_columns_and_separator(tmp_path: Path) -> None:
         ("a.conll", "a\tPER\n\nc\tO\n", 1, "is not a tag"),
         ("a.jsonl", '{"text": "a"\n{"tokens": ["c"], "tags": ["O"]}\n', 1, "not JSON"),
         ("a.jsonl", '[1]\n{"tokens": ["c"], "tags": ["O"]}\n', 1, "expected an object"),
-        ("a.jsonl", '{"tokens": ["a"], "tags": []}\n{"tokens": ["c"], "tags": ["O"]}\n', 1, "1 tokens but 0 tags"),
+        ("a.jsonl", '{"tokens": ["a"], "tags": []}\n{"tokens": ["c"], "tags": ["O"]}\n', 1, "the tokens are 1 but the tags 0"),
         ("a.jsonl", '{"text": "ab", "entities": [{"start": 0, "end": 9, "label": "X"}]}\n{"tokens": ["c"]}\n', 1, "outside a text of 2"),
         ("a.jsonl", '{"text": "a b c", "spans": [[0, 3, "X"], [2, 5, "Y"]]}\n{"tokens": ["c"]}\n', 1, "overlaps 0..3 X"),
         ("a.jsonl", '{"text": "a   b", "spans": [[1, 3, "X"]]}\n{"tokens": ["c"]}\n', 1, "only white space"),

@@ -69,7 +69,7 @@ def _print(corpus: Corpus, table: dict[str, Statistics], counts: dict[str, Ledge
     print(aligned(header, rows))
     for title, some in (("errors", corpus.problems.errors), ("warnings", corpus.problems.warnings)):
         if some:
-            print(f"\n{len(some)} {title}:")
+            print(f"\n{len(some)} {title if len(some) > 1 else title[:-1]}:")
             _list(some if show_all else some[:_SHOWN])
             if len(some) > _SHOWN and not show_all:
                 print(f"  and {len(some) - _SHOWN} more; --all shows them")

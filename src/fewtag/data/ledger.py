@@ -129,8 +129,9 @@ def _label_oddities(corpus: Corpus, labels: dict[str, Counter[str]]) -> None:
         usual, *others = sorted(spellings, key=lambda label: -sum(labels[label].values()))
         for label in others:
             path, line = _first(corpus, label)
-            times = sum(labels[label].values())
-            corpus.problems.error(path, line, "case", f"label {label!r} is used {times} times, did you mean {usual!r}?")
+            count = sum(labels[label].values())
+            times = "once" if count == 1 else f"{count} times"
+            corpus.problems.error(path, line, "case", f"label {label!r} is used {times}, did you mean {usual!r}?")
     for label, splits in sorted(labels.items()):
         if "train" not in splits:
             path, line = _first(corpus, label)

@@ -145,7 +145,9 @@ class CompactEncoder(Encoder):
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
             # Pads are zeroed before each convolution, so that a row's vectors do not depend on how far it was padded.
             inner_BLD = norm(hidden_BLD) * mask_BL1
-            change_BLD = F.gelu(convolution(inner_BLD.transpose(1, 2)).transpose(1, 2))
+            with torch.autocast(inner_BLD.device.type, torch.bfloat16, enabled=self.bf16):
+                convolved_BLD = convolution(inner_BLD.transpose(1, 2)).transpose(1, 2)
+            change_BLD = F.gelu(convolved_BLD.float())
             hidden_BLD = hidden_BLD + F.dropout(change_BLD, self.config.dropout, self.training)
         vectors_BLD: Tensor = self.final_norm(hidden_BLD)
         return vectors_BLD

@@ -16,6 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from fewtag.encoders.layout import Layout
+
 Ints = npt.NDArray[np.int32]
 
 
@@ -62,6 +64,7 @@ class Inputs:
         mask_BL: which positions are real.
         noise_mask_BL: which positions noise may touch: real and not special (ambiguity A18).
         first_BT: position of each token's first unit; 0 where the token is padding.
+        layout: how the batch lies without padding, for encoders that run so.
     """
 
     ids: Tensor
@@ -69,6 +72,7 @@ class Inputs:
     mask_BL: Tensor
     noise_mask_BL: Tensor
     first_BT: Tensor
+    layout: Layout | None = None
 
     def to(self, device: torch.device) -> Inputs:
         """The same tensors on another device."""
@@ -78,6 +82,7 @@ class Inputs:
             self.mask_BL.to(device),
             self.noise_mask_BL.to(device),
             self.first_BT.to(device),
+            None if self.layout is None else self.layout.to(device),
         )
 
 
@@ -91,6 +96,7 @@ class Encoder(nn.Module, ABC):
         learning_rate: what it is usually trained with; used where the user gives none.
         head_learning_rate: the same for the head on top of it.
         gains_from_bf16: whether its matrix products are large enough for bfloat16 to pay.
+        bf16: whether its matrix products run in bfloat16 now; weights, embeddings and what it returns stay float32.
     """
 
     kind: ClassVar[str]
@@ -99,6 +105,7 @@ class Encoder(nn.Module, ABC):
     learning_rate: float
     head_learning_rate: float
     gains_from_bf16: ClassVar[bool] = False
+    bf16: bool = False
 
     @abstractmethod
     def tokenize(self, sentences: Sequence[Sequence[str]]) -> list[Subwords]:

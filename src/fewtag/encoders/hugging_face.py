@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fewtag.encoders.bodies import ATTENTION, Packed, Plain
 from fewtag.encoders.encoder import Encoder, Inputs, Subwords
+from fewtag.encoders.layers import supports
+from fewtag.encoders.layout import plan
 from fewtag.errors import SetupError, missing_extra
 
-_ATTENTION = "eager"  # on CPUs the fused kernel's backward pass in bfloat16 is several times slower than plain products
 _UNLIMITED = 100_000  # tokenizers without a limit say something enormous
 
 
@@ -23,7 +24,7 @@ class HuggingFaceEncoder(Encoder):
     """A transformer behind the encoder contract.
 
     `embed` gives the embedding layer's output after its LayerNorm and before its dropout (ambiguity A17); `encode` applies that dropout and
-    runs the layers on it.
+    runs the layers on it: ours for the BERT family (`Packed`), transformers' own for the rest (`Plain`).
 
     Args:
         model: what ``AutoModel`` gives; without a pooler's output being used.
@@ -41,12 +42,10 @@ class HuggingFaceEncoder(Encoder):
         config: Any = model.config
         if not getattr(tokenizer, "is_fast", False):
             raise SetupError(f"the tokenizer of {config.name_or_path!r} is not a fast one; only fast tokenizers align words exactly")
-        self.model = model
+        self.body = Packed(model) if supports(model) else Plain(model)
         self.tokenizer = tokenizer
         self.config = config
         self.width = int(config.hidden_size)
-        self._embeddings = _embedding_module(model)
-        self._dropout = _dropout_of(self._embeddings)
         limit = _model_limit(config)
         if tokenizer.model_max_length < _UNLIMITED:
             limit = min(limit, int(tokenizer.model_max_length))
@@ -71,8 +70,10 @@ class HuggingFaceEncoder(Encoder):
         """
         try:
             from transformers import AutoModel, AutoTokenizer
+            from transformers.utils.logging import disable_progress_bar
         except ModuleNotFoundError:
             raise missing_extra("transformers", "train") from None
+        disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar for what takes a blink, in the middle of our own display
         offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0") or os.environ.get("TRANSFORMERS_OFFLINE", "") not in ("", "0")
         if _looks_like_folder(name) and not Path(name).is_dir():
             raise SetupError(f"encoder {name!r}: no such folder; give compact, an existing folder, or a name on the Hugging Face hub")
@@ -81,7 +82,7 @@ class HuggingFaceEncoder(Encoder):
             try:
                 extra = _space_before(name, local_only)
                 tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_only, **extra)
-                model = AutoModel.from_pretrained(name, local_files_only=local_only, dtype=torch.float32, attn_implementation=_ATTENTION)
+                model = AutoModel.from_pretrained(name, local_files_only=local_only, dtype=torch.float32, attn_implementation=ATTENTION)
                 return cls(model, tokenizer, max_length)
             except (OSError, ValueError, ImportError) as error:
                 reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -126,43 +127,23 @@ class HuggingFaceEncoder(Encoder):
             mask[index, : length + before + after] = True
             noisy[index, before : before + length] = True
             first[index, : len(row)] = row.starts[:-1] + before
-        return Inputs(torch.from_numpy(ids), None, torch.from_numpy(mask), torch.from_numpy(noisy), torch.from_numpy(first))
+        layout = plan([length + before + after for length in lengths], longest) if rows and isinstance(self.body, Packed) else None
+        return Inputs(torch.from_numpy(ids), None, torch.from_numpy(mask), torch.from_numpy(noisy), torch.from_numpy(first), layout)
 
     def embed(self, inputs: Inputs) -> Tensor:
-        captured: list[Tensor] = []
-
-        def stop(module: nn.Module, arguments: Any, output: Tensor) -> None:
-            captured.append(output)
-            raise _Embedded
-
-        with _without_dropout(self._embeddings):
-            handle = self._embeddings.register_forward_hook(stop)
-            try:
-                self.model(input_ids=inputs.ids, attention_mask=inputs.mask_BL.long())
-            except _Embedded:
-                pass
-            finally:
-                handle.remove()
-        return captured[0]
+        return self.body.embed(inputs)
 
     def encode(self, embeddings_BLD: Tensor, inputs: Inputs) -> Tensor:
-        dropped_BLD = F.dropout(embeddings_BLD, self._dropout, self.training)
-        handle = self._embeddings.register_forward_hook(lambda module, arguments, output: dropped_BLD)
-        try:
-            output = self.model(input_ids=inputs.ids, attention_mask=inputs.mask_BL.long())
-        finally:
-            handle.remove()
-        vectors_BLD: Tensor = output.last_hidden_state
-        return vectors_BLD
+        return self.body.encode(embeddings_BLD, inputs, self.bf16)
+
+    def hugging_face_state(self) -> dict[str, Tensor]:
+        """The weights under the names of the base model, without a pooler's."""
+        return self.body.hugging_face_state()
 
     def save_files(self, folder: Path) -> dict[str, Any]:
         self.tokenizer.model_max_length = self.max_length
         self.tokenizer.save_pretrained(folder)
         return {"model_type": self.config.model_type, "max_length": self.max_length}
-
-
-class _Embedded(Exception):
-    """Leaves the model once the embeddings are known."""
 
 
 def _looks_like_folder(name: str) -> bool:
@@ -175,34 +156,6 @@ def _space_before(name: str, local_only: bool) -> dict[str, bool]:
 
     kind = AutoConfig.from_pretrained(name, local_files_only=local_only).model_type
     return {"add_prefix_space": True} if kind in ("roberta", "longformer", "gpt2", "modernbert") else {}
-
-
-def _embedding_module(model: nn.Module) -> nn.Module:
-    module = getattr(model, "embeddings", None)
-    if isinstance(module, nn.Module):
-        return module
-    raise SetupError(f"{type(model).__name__} has no embedding layer fewtag knows; BERT, RoBERTa, XLM-R, DistilBERT and their kin do")
-
-
-def _dropout_of(module: nn.Module) -> float:
-    found = [part.p for part in module.modules() if isinstance(part, nn.Dropout)]
-    return max(found, default=0.0)
-
-
-class _without_dropout:
-    """Switches the dropout inside a module off for a while."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self._parts = [part for part in module.modules() if isinstance(part, nn.Dropout)]
-        self._before = [part.p for part in self._parts]
-
-    def __enter__(self) -> None:
-        for part in self._parts:
-            part.p = 0.0
-
-    def __exit__(self, *exception: object) -> None:
-        for part, p in zip(self._parts, self._before, strict=True):
-            part.p = p
 
 
 def _model_limit(config: Any) -> int:

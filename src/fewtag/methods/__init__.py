@@ -28,6 +28,7 @@ class Row:
         overrides: configuration values that make the variant.
         learner: optimizer values that make the variant.
         decoding: ``"viterbi"`` or the paper's ``"greedy"``.
+        raw_per_labeled: raw sentences a step for each labeled one (A27).
     """
 
     method: Callable[[Any, Callable[[str], Tagger], LearnerConfig], Method]
@@ -38,10 +39,12 @@ class Row:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     learner: Mapping[str, Any] = field(default_factory=dict)
     decoding: str = "viterbi"
+    raw_per_labeled: int = 1
 
 
 _PRINTED: dict[str, Any] = {
     "noise_relative": False,
+    "weight_reg": 1.0,
     "weight_meta": 1.0,
     "student_init": "encoder",
     "feedback": {"sign": "printed", "baseline": "none", "standardize": False},
@@ -51,7 +54,7 @@ METHODS: dict[str, Row] = {
     "supervised-single": Row(Supervised, SupervisedConfig, "single", False, "one tagger per language, on its sampled labels"),
     "supervised-multi": Row(Supervised, SupervisedConfig, "sampled", False, "one tagger for all languages, on the sampled labels"),
     "supervised-full": Row(Supervised, SupervisedConfig, "all", False, "one tagger, every label of train: the upper bound"),
-    "metats": Row(MetaTS, MetaTSConfig, "sampled", True, "MetaTS with the corrected sign and a baseline per language"),
+    "metats": Row(MetaTS, MetaTSConfig, "sampled", True, "MetaTS with the corrected sign and a baseline per language", raw_per_labeled=2),
     "metats-paper": Row(
         MetaTS, MetaTSConfig, "sampled", True, "MetaTS as printed", overrides=_PRINTED, learner={"head_lr": "same"}, decoding="greedy"
     ),

@@ -35,8 +35,8 @@ class MetaTSConfig(Config):
     denominator: Literal["all", "kept"] = "all"  # A13: the printed sum divides by every token
     label_smoothing: float = 0.15  # section 5; student and teacher targets (A10)
     finetune_smoothing: float = 0.15  # A26: as in the first stage
-    weight_reg: float = 1.0  # A8: the paper adds the three terms
-    weight_meta: float = 0.1  # A8: with standardized feedback; printed: 1
+    weight_reg: float = 0.03  # A8: LOG.md 2026-11-24; more pulls a warmed-up teacher down; printed: 1
+    weight_meta: float = 0.001  # A8: with standardized feedback, LOG.md 2026-11-24; printed: 1
     clean_pass: Literal["eval", "train"] = "eval"  # A19: mode of the teacher's pseudo-labeling pass
     feedback: FeedbackConfig = FeedbackConfig()
     warmup: bool = True  # A24: the teacher first learns from the labeled sentences

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
@@ -82,7 +82,7 @@ def _save_hugging_face(tagger: Tagger, encoder: HuggingFaceEncoder, folder: Path
     config.num_labels = len(tagger.tag_set)
     config.dtype = torch.float32
     model: Any = AutoModelForTokenClassification.from_config(config)  # type: ignore[no-untyped-call]
-    missing, unexpected = model.base_model.load_state_dict(encoder.model.state_dict(), strict=False)
+    missing, unexpected = model.base_model.load_state_dict(encoder.hugging_face_state(), strict=False)
     if missing or [name for name in unexpected if "pooler" not in name]:
         raise SetupError(f"{config.model_type} cannot be saved for token classification: {[*missing, *unexpected][:3]}")
     model.classifier.load_state_dict(tagger.head.state_dict())
@@ -150,14 +150,11 @@ def _load_compact(folder: Path, about: dict[str, Any], tag_set: TagSet) -> Tagge
 
 
 def _load_hugging_face(folder: Path, about: dict[str, Any], tag_set: TagSet) -> Tagger:
-    from transformers import AutoModelForTokenClassification
-
     try:
-        model = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
         encoder = HuggingFaceEncoder.pretrained(str(folder), about["encoder"]["max_length"])
+        tagger = _new_tagger(encoder, about, tag_set)
+        with safe_open(folder / "model.safetensors", "pt") as file:
+            tagger.head.load_state_dict({name: file.get_tensor(f"classifier.{name}") for name in ("weight", "bias")})
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise SetupError(f"{folder}: the encoder cannot be loaded: {str(error).splitlines()[0]}") from None
-    tagger = _new_tagger(encoder, about, tag_set)
-    encoder.model.load_state_dict(model.base_model.state_dict(), strict=False)
-    tagger.head.load_state_dict(model.classifier.state_dict())
     return tagger

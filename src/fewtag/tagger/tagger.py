@@ -29,9 +29,6 @@ class Tagger(nn.Module):
         languages: the languages it was or will be trained on; informative.
         decoding: ``"viterbi"`` or ``"greedy"``.
         dropout: on the token vectors before the head, in training.
-
-    Attributes:
-        bf16: whether the encoder's matrix products run in bfloat16; see `fewtag.tagger.precision`.
     """
 
     def __init__(
@@ -50,7 +47,6 @@ class Tagger(nn.Module):
         self.languages = tuple(languages)
         self.decoding = decoding
         self.dropout = dropout
-        self.bf16 = False
         self.batcher = Batcher(encoder, tag_set)
         nn.init.uniform_(self.head.weight, -_HEAD_INIT, _HEAD_INIT)
         nn.init.zeros_(self.head.bias)
@@ -70,10 +66,7 @@ class Tagger(nn.Module):
         embeddings_BLD = self.encoder.embed(batch.inputs)
         if noise is not None:
             embeddings_BLD = noise(embeddings_BLD, batch.inputs)
-        # Weights, embeddings, head and losses stay float32; only the layers' matrix products change format.
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            vectors_BLD = self.encoder.encode(embeddings_BLD, batch.inputs)
-        vectors_BLD = vectors_BLD.float()
+        vectors_BLD = self.encoder.encode(embeddings_BLD, batch.inputs)
         first_BTD = batch.inputs.first_BT.unsqueeze(-1).expand(-1, -1, vectors_BLD.shape[-1])
         tokens_BTD = torch.gather(vectors_BLD, 1, first_BTD)
         return cast(Tensor, self.head(F.dropout(tokens_BTD, self.dropout, self.training)))

@@ -9,6 +9,7 @@ import torch
 
 from fewtag.data.low_resource import LowResource
 from fewtag.errors import FewtagError
+from fewtag.methods import row
 from fewtag.methods.method import Stage
 from fewtag.training.checkpoint import Checkpoints
 from fewtag.training.draws import Draws
@@ -36,6 +37,7 @@ class Drive:
         self.device = pick_device(config.train.device)
         if config.train.threads != "auto":
             torch.set_num_threads(config.train.threads)
+        self.name = name
         self.method = build_method(name, config, data, self.device)
         self.position = Position()
         self.checkpoints = Checkpoints(folder.checkpoints)
@@ -78,7 +80,7 @@ class Drive:
             self.method.delivered.tagger.batcher,
             seed=config.train.seed,
             batch_size=config.train.batch_size,
-            unlabeled_batch_size=config.train.unlabeled_batch_size or config.train.batch_size,
+            unlabeled_batch_size=config.train.unlabeled_batch_size or config.train.batch_size * row(self.name).raw_per_labeled,
             exponent=config.sampling.exponent,
             device=self.device,
         )

@@ -99,7 +99,7 @@ def build_method(name: str, config: RunConfig, data: LowResource, device: torch.
         encoder = build_encoder(config.tagger.encoder, max_length=config.tagger.max_length)
         languages = sorted(data.labeled)
         tagger = Tagger(encoder, data.tag_set, languages=languages, decoding=decoding, dropout=config.tagger.dropout)
-        tagger.bf16 = use_bf16(config.tagger.precision, device, encoder.gains_from_bf16)
+        encoder.bf16 = use_bf16(config.tagger.precision, device, encoder.gains_from_bf16)
         return tagger.to(device)
 
     settings = resolve(name, {key: value for key, value in config.method.items() if key != "name"})

@@ -39,7 +39,7 @@ class TrainConfig(LearnerConfig):
 
     seed: int = 13
     batch_size: int = Field(default=8, ge=1)  # labeled sentences a step (Table 2; A27)
-    unlabeled_batch_size: int | None = None  # None: as batch_size
+    unlabeled_batch_size: int | None = None  # None: twice batch_size for metats, as batch_size for metats-paper (A27)
     max_steps: int | Auto = "auto"  # supervised stages; auto: 100 passes over the labeled sentences, between 600 and 4000
     semi_supervised_steps: int | Auto = "auto"  # teacher-student stage; auto: 1500
     finetune_steps: int | Auto = "auto"  # auto: 600

@@ -79,7 +79,7 @@ def _from_tokens(record: dict[str, Any], path: Path, number: int, language: str,
         problems.error(path, number, "bad-tag", "tags must be a list of strings such as B-PER")
         return None
     if tags is not None and len(tags) != len(tokens):
-        problems.error(path, number, "length", f"{len(tokens)} tokens but {len(tags)} tags")
+        problems.error(path, number, "length", f"the tokens are {len(tokens)} but the tags {len(tags)}")
         return None
     return Sentence(tuple(tokens), None if tags is None else tuple(tags), language, id, source=f"{path}:{number}")
 

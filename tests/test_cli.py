@@ -1,0 +1,168 @@
+"""The command line as typed: one process a call, results on stdout, talk on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fewtag.data.corpus import Corpus
+from fewtag.data.queries import write_corpus
+
+QUICK = ["--set", "train.max_steps=40", "--set", "train.semi_supervised_steps=20", "--set", "train.finetune_steps=10"]
+VERBS = ("check", "convert", "corpus", "demo", "evaluate", "info", "init", "predict", "split", "train")
+
+
+def fewtag(*words: object, folder: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fewtag.cli", *map(str, words)],
+        cwd=folder, input=stdin, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False,
+        env={**os.environ, "COLUMNS": "120"},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small made corpus in data/ and a run in run/."""
+    folder = tmp_path_factory.mktemp("place")
+    write_corpus(folder / "data", scale=0.001)
+    done = fewtag("train", "data", "-o", "run", "--langs", "en,ja", "--labeled", "20%", *QUICK, folder=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "train.out").write_text(done.stdout)
+    (folder / "train.err").write_text(done.stderr)
+    return folder
+
+
+def test_train_shows_scores_and_where_things_are(place: Path) -> None:
+    printed, talk = (place / "train.out").read_text(), (place / "train.err").read_text()
+    assert "metats: test scores" in printed
+    assert "run/model" in printed
+    assert "run/report.md" in printed
+    assert "lenient" in printed
+    assert "method metats, because there is raw text" in talk
+    assert "stage 2/3 interact" in talk
+    assert "\x1b[" not in printed + talk  # no colors where there is no terminal
+
+
+def test_evaluate_equals_what_training_said(place: Path) -> None:
+    done = fewtag("evaluate", "run/model", "data", "--langs", "en,ja", "--json", folder=place)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    said = json.loads((place / "run" / "metrics.json").read_text())["test"]
+    assert found["average_f1"] == said["average_f1"]
+    assert {lang: part["f1"] for lang, part in found["by_language"].items()} == {lang: p["f1"] for lang, p in said["by_language"].items()}
+
+
+def test_evaluate_fails_under(place: Path) -> None:
+    done = fewtag("evaluate", "run/model", "data", "--langs", "en", "--fail-under", "0.99", "--bootstrap", 0, folder=place)
+    assert done.returncode == 5
+    assert "is below 99.00" in done.stderr
+
+
+def test_predict_in_a_pipe(place: Path) -> None:
+    done = fewtag("predict", "run/model", "--lang", "en", folder=place, stdin="red shoes\n\n赤い靴\n")
+    assert done.returncode == 0
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [r["text"] for r in records] == ["red shoes", "", "赤い靴"]
+    for record in records:
+        for entity in record["entities"]:
+            assert record["text"][entity["start"] : entity["end"]] == entity["text"]
+
+
+def test_predict_offline_equals_the_predictions_of_the_run(place: Path) -> None:
+    done = fewtag("predict", "run/model", "data/en/test.conll", "--out-format", "conll", "--lang", "en", folder=place)
+    ours = [block for block in done.stdout.strip().split("\n\n") if block]
+    records = [json.loads(line) for line in (place / "run" / "predictions" / "test.en.jsonl").read_text().splitlines()]
+    assert len(ours) == len(records) > 50
+    for block, record in zip(ours, records, strict=True):
+        tags = [line.split("\t")[1] for line in block.splitlines() if not line.startswith("# ")]
+        assert sum(tag.startswith("B-") for tag in tags) == len(record["entities"])
+
+
+def test_check_shows_counts_and_json(place: Path) -> None:
+    done = fewtag("check", "data", folder=place)
+    assert done.returncode == 0
+    assert "0 entities lost between file and tokens." in done.stdout
+    assert json.loads(fewtag("check", "data", "--json", folder=place).stdout)["ok"] is True
+
+
+def test_check_follows_entities_into_windows(place: Path) -> None:
+    done = fewtag("check", "data", "--langs", "en", "--encoder", "compact", folder=place)
+    assert "0 entities lost between file, tokens and windows of compact." in done.stdout
+
+
+def test_check_fix_writes_what_check_accepts(tmp_path: Path) -> None:
+    (tmp_path / "data" / "en").mkdir(parents=True)
+    (tmp_path / "data" / "en" / "train.conll").write_bytes("\ufeffa\tI-X\r\nb\tS-Y\r\n\r\nc\r\n".encode())
+    first = fewtag("check", "data", "--fix", "fixed", folder=tmp_path)
+    assert first.returncode == 3
+    again = fewtag("check", "fixed", folder=tmp_path)
+    assert again.returncode == 0, again.stdout
+    assert "1 sentences written" in first.stderr
+
+
+def test_split_writes_a_folder_to_train_on(place: Path) -> None:
+    done = fewtag("split", "data", "-o", "low", "--labeled", "10%", "--seed", 3, folder=place)
+    assert done.returncode == 0, done.stderr
+    corpus = Corpus.from_dir(place / "low")
+    assert len(corpus.sentences["en"]["train"]) == 26
+    assert len(corpus.sentences["en"]["unlabeled"]) == 257 - 26
+    assert all(s.tags is None for s in corpus.sentences["en"]["unlabeled"])
+    assert "B-" not in (place / "low" / "en" / "unlabeled.jsonl").read_text()
+    ids = json.loads((place / "low" / "split.json").read_text())["ids"]["en"]
+    assert [s.id for s in corpus.sentences["en"]["train"]] == ids
+    assert fewtag("split", "data", "-o", "low", folder=place).returncode == 2  # not empty
+
+
+def test_convert_there_and_back(place: Path) -> None:
+    source = place / "data" / "ja" / "test.conll"
+    assert fewtag("convert", source, "a.jsonl", "--lang", "ja", folder=place).returncode == 0
+    assert fewtag("convert", "a.jsonl", "b.conll", "--scheme", "BIOES", folder=place).returncode == 0
+    done = fewtag("convert", "b.conll", "c.conll.gz", folder=place)
+    assert done.returncode == 0
+    assert "entities written" in done.stderr
+    before = Corpus.from_files({"ja": {"test": source}}).sentences["ja"]["test"]
+    after = Corpus.from_files({"ja": {"test": place / "c.conll.gz"}}).sentences["ja"]["test"]
+    assert [(s.tokens, s.tags) for s in before] == [(s.tokens, s.tags) for s in after]
+
+
+def test_init_writes_a_configuration_that_trains(place: Path) -> None:
+    assert fewtag("init", "data", folder=place).returncode == 0
+    done = fewtag("train", "data", "-o", "run2", "--langs", "cs", "-m", "supervised-multi", *QUICK, folder=place)
+    assert done.returncode == 0, done.stderr
+    (place / "data" / "fewtag.toml").unlink()
+
+
+def test_resume_of_a_finished_run_says_so(place: Path) -> None:
+    done = fewtag("train", "--resume", "-o", "run", folder=place)
+    assert done.returncode == 0
+    assert "nothing is left to do" in done.stderr
+
+
+def test_json_is_one_object(place: Path) -> None:
+    done = fewtag("train", "data", "-o", "run3", "--langs", "cs", "-m", "supervised-multi", "--json", *QUICK, folder=place)
+    assert json.loads(done.stdout)["method"] == "supervised-multi"
+    assert done.stderr == ""
+
+
+def test_info_and_version(place: Path) -> None:
+    found = json.loads(fewtag("info", "--json", folder=place).stdout)
+    assert "metats" in json.dumps(found)
+    assert fewtag("--version", folder=place).stdout.strip().endswith(found["fewtag"])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb: str, place: Path) -> None:
+    done = fewtag(verb, "--help", folder=place)
+    assert done.returncode == 0
+    assert "Usage: " in done.stdout
+
+
+def test_help_names_every_verb_and_the_exit_codes(place: Path) -> None:
+    printed = fewtag("--help", folder=place).stdout
+    assert all(verb in printed for verb in VERBS)
+    assert "Exit codes" in printed

@@ -1,0 +1,211 @@
+"""Corpus, low-resource split, stream, ledger: counted by hand or by brute force."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fewtag.data.corpus import Corpus
+from fewtag.data.ledger import Ledger, find_oddities, ledger
+from fewtag.data.low_resource import LowResource, parse_spec
+from fewtag.data.statistics import statistics
+from fewtag.data.stream import Stream
+from fewtag.errors import ConfigError, DataError
+from fewtag.text.sentence import Sentence
+from fewtag.text.tags import spans_of
+
+
+def many(language: str, count: int, labels: str = "AB") -> list[Sentence]:
+    """Sentences of two tokens, the first a span; labels in turn."""
+    return [
+        Sentence((f"w{i}", "x"), (f"B-{labels[i % len(labels)]}", "O"), language, f"{language}-{i}", source=f"f:{i + 1}")
+        for i in range(count)
+    ]
+
+
+def corpus_of(**sizes: int) -> Corpus:
+    return Corpus("made", {lang: {"train": many(lang, size), "dev": many(f"{lang}d", 3)} for lang, size in sizes.items()})
+
+
+# ---- corpus
+
+
+def test_both_layouts_of_a_folder_are_the_same_corpus(data_folder: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in data_folder.glob("*/*"):
+        (flat / f"{path.stem}.{path.parent.name}{path.suffix}").write_bytes(path.read_bytes())
+    nested, other = Corpus.from_dir(data_folder), Corpus.from_dir(flat)
+    assert nested.languages == other.languages == ("en", "no", "zh")
+    for language in nested.languages:
+        for split in ("train", "dev", "test", "unlabeled"):
+            ours, theirs = nested.sentences[language][split], other.sentences[language][split]
+            assert [(s.tokens, s.tags) for s in ours] == [(s.tokens, s.tags) for s in theirs]
+
+
+def test_raw_text_has_no_tags_even_when_its_file_does(data_folder: Path) -> None:
+    path = data_folder / "en" / "unlabeled.txt"
+    path.unlink()
+    (data_folder / "en" / "unlabeled.conll").write_text("red\tB-color\n")
+    assert [s.tags for s in Corpus.from_dir(data_folder).sentences["en"]["unlabeled"]] == [None]
+
+
+def test_table_3_by_hand(data_folder: Path) -> None:
+    row = statistics(Corpus.from_dir(data_folder))["en"]
+    # red shoes / big blue rain coat, three times: 6 tokens of which 5 in spans; two sentences
+    assert (row.train, row.dev, row.test, row.unlabeled) == (2, 2, 2, 2)
+    assert row.types == 2
+    assert row.coverage == pytest.approx(100 * 5 / 6)
+    assert row.average_length == pytest.approx(3.0)
+    assert row.longest == 4
+
+
+# ---- low resource
+
+
+@pytest.mark.parametrize(("spec", "en", "de"), [("1%", 2, 1), ("10%", 20, 1), ("5", 5, 5), ("1000", 200, 10), ("100%", 200, 10)])
+def test_how_many_keep_their_labels(spec: str, en: int, de: int) -> None:
+    data = LowResource.sample(corpus_of(en=200, de=10), spec)
+    assert (len(data.labeled["en"]), len(data.labeled["de"])) == (en, de)
+    assert len(data.unlabeled.get("en", [])) == 200 - en
+
+
+def test_the_rest_really_loses_its_tags() -> None:
+    data = LowResource.sample(corpus_of(en=50), "10%")
+    assert all(s.tags is None for s in data.unlabeled["en"])
+    assert set(data.hidden) == {s.id for s in data.unlabeled["en"]}
+    assert not {s.id for s in data.labeled["en"]} & {s.id for s in data.unlabeled["en"]}
+
+
+def test_five_shots_have_five_spans_of_each_label_and_no_sentence_to_spare() -> None:
+    data = LowResource.sample(Corpus("made", {"en": {"train": many("en", 300, "ABC"), "dev": many("d", 2)}}), "5shot")
+    seen = Counter(span.label for s in data.labeled["en"] for span in spans_of(s.tags or ()))
+    assert min(seen.values()) == 5
+    assert sum(seen.values()) < 60
+
+
+def test_a_choice_depends_on_seed_and_language_alone() -> None:
+    both, alone = LowResource.sample(corpus_of(en=100, de=100), "10%", 7), LowResource.sample(corpus_of(en=100), "10%", 7)
+    assert both.labeled["en"] == alone.labeled["en"]
+    assert LowResource.sample(corpus_of(en=100), "10%", 8).labeled["en"] != alone.labeled["en"]
+    assert {s.id[3:] for s in both.labeled["en"]} != {s.id[3:] for s in both.labeled["de"]}
+
+
+def test_without_dev_a_slice_of_train_is_kept_aside_and_said() -> None:
+    data = LowResource.sample(Corpus("made", {"en": {"train": many("en", 100)}}), "20%")
+    assert "en has no dev split" in data.notes[0]
+    assert len(data.dev["en"]) == 4
+    ids = [{s.id for s in part["en"]} for part in (data.dev, data.labeled, data.unlabeled)]
+    assert not ids[0] & ids[1]
+    assert not ids[0] & ids[2]
+    assert len(ids[0] | ids[1] | ids[2]) == 100
+
+
+def test_matched_dev_is_no_larger_than_the_labels() -> None:
+    corpus = Corpus("made", {"en": {"train": many("en", 100), "dev": many("d", 50)}})
+    assert len(LowResource.sample(corpus, "5%").dev["en"]) == 50
+    assert len(LowResource.sample(corpus, "5%", dev_size="matched").dev["en"]) == 5
+
+
+def test_ids_of_the_choice_are_written(tmp_path: Path) -> None:
+    data = LowResource.sample(corpus_of(en=20), "10%")
+    data.save_ids(tmp_path / "split.json")
+    assert json.loads((tmp_path / "split.json").read_text())["ids"] == {"en": [s.id for s in data.labeled["en"]]}
+
+
+@pytest.mark.parametrize("spec", ["", "0", "-5", "101%", "1.5", "2.5shot", "some", "5 shots"])
+def test_amounts_that_cannot_be_read(spec: str) -> None:
+    with pytest.raises(ConfigError, match="labeled"):
+        parse_spec(spec)
+
+
+def test_nothing_labeled_is_refused() -> None:
+    raw = [s.without_tags() for s in many("en", 5)]
+    with pytest.raises(DataError, match="no labeled sentence"):
+        LowResource.sample(Corpus("made", {"en": {"train": raw}}))
+
+
+# ---- stream
+
+
+def stream_of(sizes: dict[str, int], **options: object) -> Stream:
+    labeled = {lang: many(lang, 5) for lang in sizes}
+    unlabeled = {lang: [s.without_tags() for s in many(f"{lang}r", size)] for lang, size in sizes.items()}
+    return Stream(labeled, unlabeled, **{"seed": 1, **options})  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 5000), st.integers(0, 5000))
+def test_a_draw_is_a_function_of_its_step(first: int, second: int) -> None:
+    sizes = {"en": 40, "de": 7}
+    fresh, used = stream_of(sizes), stream_of(sizes)
+    used.draw(second)
+    assert fresh.draw(first) == used.draw(first)
+
+
+def test_languages_are_drawn_in_proportion_to_size_to_the_exponent() -> None:
+    sizes = {"a": 1000, "b": 100, "c": 10}
+    for exponent in (0.0, 0.5, 1.0):
+        stream = stream_of(sizes, exponent=exponent, batch_size=1, unlabeled_batch_size=1)
+        drawn = Counter(stream.draw(step).language for step in range(10_000))
+        weights = np.array([size**exponent for size in sizes.values()])
+        expected = 10_000 * weights / weights.sum()
+        spread = np.sqrt(expected * (1 - expected / 10_000))
+        assert np.all(np.abs(np.array([drawn[lang] for lang in sizes]) - expected) < 4 * spread + 1)
+
+
+def test_every_raw_sentence_is_seen_once_an_epoch() -> None:
+    stream = stream_of({"en": 24}, unlabeled_batch_size=8)
+    for epoch in range(3):
+        seen = [s.id for step in range(3 * epoch, 3 * epoch + 3) for s in stream.draw(step).unlabeled]
+        assert sorted(seen) == sorted(f"enr-{i}" for i in range(24))
+
+
+def test_one_language_a_draw_and_no_tag_of_raw_text() -> None:
+    tagged = Stream({"en": many("en", 4), "de": many("de", 4)}, {"en": many("en", 9), "de": many("de", 9)}, seed=0)
+    for step in range(50):
+        draw = tagged.draw(step)
+        assert {s.language for s in (*draw.labeled, *draw.unlabeled)} == {draw.language}
+        assert all(s.tags is None for s in draw.unlabeled)
+
+
+# ---- ledger
+
+
+def test_every_entity_is_counted_and_none_is_lost(data_folder: Path) -> None:
+    corpus = Corpus.from_dir(data_folder)
+    counts = ledger(corpus)
+    assert counts["en"] == Ledger(in_files=12, in_sentences=12, in_windows=12, windows=0)  # 4 spans in each of three splits
+    assert not corpus.problems.errors
+
+
+def test_an_entity_that_fits_into_no_window_is_an_error_at_its_line(data_folder: Path) -> None:
+    corpus = Corpus.from_dir(data_folder)
+
+    def single(sentences: list[Sentence]) -> list[list[tuple[int, int]]]:
+        return [[(i, i + 1) for i in range(len(s))] for s in sentences]
+
+    counts = ledger(corpus, single)  # type: ignore[arg-type]
+    assert counts["en"].in_windows == 9  # "rain coat" is lost in each split
+    lines = [(Path(p.path).parent.name, p.line) for p in corpus.problems.errors]
+    assert ("en", 6) in lines
+    assert all(p.kind == "split" for p in corpus.problems.errors)
+
+
+def test_an_entity_the_reader_dropped_is_noticed(data_folder: Path) -> None:
+    corpus = Corpus.from_dir(data_folder)
+    corpus.sentences["en"]["train"][0] = corpus.sentences["en"]["train"][0].with_tags(("O", "B-thing"))
+    ledger(corpus)
+    [error] = corpus.problems.errors
+    assert "4 entities are annotated in the file but 3 were read" in error.message
+
+
+def test_leaks_between_splits_are_warned_of(data_folder: Path) -> None:
+    corpus = Corpus.from_dir(data_folder)
+    find_oddities(corpus)
+    assert sum(p.kind == "leak" for p in corpus.problems) == 12  # two sentences, dev and test, three languages
