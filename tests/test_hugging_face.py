@@ -15,7 +15,9 @@ from checkpoints import FAMILIES, save_checkpoint
 from fewtag.encoders import build_encoder
 from fewtag.encoders.hugging_face import HuggingFaceEncoder
 from fewtag.errors import SetupError
+from fewtag.learning.learner import Learner, LearnerConfig
 from fewtag.learning.losses import cross_entropy
+from fewtag.learning.seeding import Key
 from fewtag.tagger.folder import load, save
 from fewtag.tagger.tagger import Tagger
 from fewtag.text.sentence import Sentence
@@ -211,3 +213,31 @@ def test_damaged_tagger_folders_are_named(damage: str, checkpoints: dict[str, Pa
         about.write_text(json.dumps({**values, "tags": values["tags"][::-1]}))
     with pytest.raises(SetupError, match=str(tmp_path / "model")):
         load(tmp_path / "model")
+
+
+def test_bfloat16_passes_see_every_step_of_the_optimizer(checkpoints: dict[str, Path]) -> None:
+    """The fused optimizer does not raise a tensor's version by itself, so a copy kept by version would never be renewed."""
+    tagger = Tagger(build_encoder(str(checkpoints["bert"])), TagSet.from_tags(["B-X"]), languages=["en"])
+    tagger.encoder.bf16 = True
+    learner = Learner("student", tagger, LearnerConfig(lr=1e-2))
+    batch = tagger.batcher.batch([Sentence(("angela", "visited", "paris"), ("O", "O", "B-X"), "en")], labeled=True)
+    for step in range(3):
+        loss = cross_entropy(learner.logits(batch, Key(0, "s", step), "supervised"), batch.tag_ids_BT).mean
+        learner.descend(loss)
+        tagger.logits([Sentence(("paris",))])
+        for layer in tagger.encoder.body.layers.layers:
+            for linear in (layer.qkv, layer.out, layer.up, layer.down):
+                assert torch.equal(linear._copies(torch.bfloat16)[0], linear.weight.bfloat16())
+
+
+def test_bfloat16_gradients_point_where_float32_gradients_do(checkpoints: dict[str, Path]) -> None:
+    tagger = Tagger(build_encoder(str(checkpoints["bert"])), TagSet.from_tags(["B-X"]), languages=["en"]).eval()
+    torch.nn.init.normal_(tagger.head.weight)
+    batch = tagger.batcher.batch([Sentence(tokens, ("B-X",) * len(tokens), "en") for tokens in SENTENCES], labeled=True)
+    gradients = []
+    for bf16 in (False, True):
+        tagger.encoder.bf16 = bf16
+        loss = cross_entropy(tagger(batch), batch.tag_ids_BT).mean
+        gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(tagger.parameters()))]))
+    assert all(g.dtype == torch.float32 for g in gradients)
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99

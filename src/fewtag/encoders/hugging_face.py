@@ -70,10 +70,12 @@ class HuggingFaceEncoder(Encoder):
         """
         try:
             from transformers import AutoModel, AutoTokenizer
-            from transformers.utils.logging import disable_progress_bar
+            from transformers.utils import logging
         except ModuleNotFoundError:
             raise missing_extra("transformers", "train") from None
-        disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar for what takes a blink, in the middle of our own display
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar for what takes a blink, in the middle of our own display
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it would report the unused pooler and, for a tagger folder, the head
         offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0") or os.environ.get("TRANSFORMERS_OFFLINE", "") not in ("", "0")
         if _looks_like_folder(name) and not Path(name).is_dir():
             raise SetupError(f"encoder {name!r}: no such folder; give compact, an existing folder, or a name on the Hugging Face hub")
@@ -86,6 +88,8 @@ class HuggingFaceEncoder(Encoder):
                 return cls(model, tokenizer, max_length)
             except (OSError, ValueError, ImportError) as error:
                 reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            finally:
+                logging.set_verbosity(verbosity)
         if local:
             raise SetupError(f"encoder folder {name} cannot be loaded: {reason}")
         if offline:

@@ -34,7 +34,8 @@ class MixedLinear(nn.Module):
         return result
 
     def _copies(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        # A tensor's version grows with every change in place; its address changes when it is moved or replaced.
+        # A tensor's version grows with every change in place that counts (the learner sees to it that the optimizer's do); its address
+        # changes when it is moved or replaced.
         state = (self.weight._version, self.bias._version, self.weight.data_ptr(), self.bias.data_ptr())
         if self._copy is None or self._copy[0] != state or self._copy[1].dtype != dtype:
             with torch.inference_mode(False):  # a copy made while predicting must serve training too

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from fewtag.config import Config
 from fewtag.learning.losses import cross_entropy
@@ -86,6 +87,8 @@ class Learner:
             weight.grad = torch.zeros_like(weight) if gradient is None else gradient
         self._clip(weights)
         self.optimizer.step()
+        # The fused optimizer changes weights without counting it as a change; copies made of them must notice (`MixedLinear`).
+        increment_version(weights)
         self.optimizer.zero_grad(set_to_none=True)
 
     def _clip(self, weights: list[torch.nn.Parameter]) -> None:
