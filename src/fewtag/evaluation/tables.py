@@ -14,6 +14,7 @@ from fewtag.evaluation.span_f1 import Score
 
 Row = list[str]
 Table = tuple[Row, list[Row]]
+_WIDE = 8  # labels that still stand as columns
 _READING = {"lenient": "conlleval's reading of tags", "strict": "IOB2 to the letter"}
 
 
@@ -26,8 +27,8 @@ def _caption(mode: str, what: str) -> str:
 
 
 def languages_table(report: Report) -> Table:
-    """Languages by labels: F1 in percent with its parts; a dash where nothing is to be scored."""
-    labels = list(report.by_label)
+    """Languages by labels: F1 in percent with its parts; a dash where nothing is to be scored. Many labels have `labels_table` alone."""
+    labels = list(report.by_label) if len(report.by_label) <= _WIDE else []
     spread = report.average_interval is not None or any(part.interval for part in report.by_language.values())
     header = ["language", f"F1 ({report.mode})", *(["95 %"] if spread else []), "P", "R", "sentences", "spans", *labels]
 
@@ -47,12 +48,14 @@ def languages_table(report: Report) -> Table:
 
 
 def labels_table(report: Report) -> Table:
-    """Labels over all languages, with counts."""
-    rows = [
-        [label, f"{each.f1:.2f}", f"{each.precision:.1f}", f"{each.recall:.1f}", str(each.correct), str(each.predicted), str(each.gold)]
-        for label, each in report.by_label.items()
-    ]
-    return ["label", f"F1 ({report.mode})", "P", "R", "correct", "predicted", "gold"], rows
+    """Labels over all languages, with counts; many labels have their F1 by language here too."""
+    languages = [language for language, part in report.by_language.items() if part.num_sentences] if len(report.by_label) > _WIDE else []
+    rows = []
+    for label, each in report.by_label.items():
+        counts = [f"{each.precision:.1f}", f"{each.recall:.1f}", str(each.correct), str(each.predicted), str(each.gold)]
+        own = [report.by_language[language].by_label.get(label) for language in languages]
+        rows.append([label, f"{each.f1:.2f}", *counts, *("-" if score is None else f"{score.f1:.1f}" for score in own)])
+    return ["label", f"F1 ({report.mode})", "P", "R", "correct", "predicted", "gold", *languages], rows
 
 
 def errors_table(report: Report) -> Table:
