@@ -15,9 +15,11 @@ from checkpoints import FAMILIES, save_checkpoint
 from fewtag.encoders import build_encoder
 from fewtag.encoders.hugging_face import HuggingFaceEncoder
 from fewtag.errors import SetupError
-from fewtag.learning.learner import Learner, LearnerConfig
-from fewtag.learning.losses import cross_entropy
+from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.losses import cross_entropy, soft_cross_entropy
+from fewtag.learning.pseudo_labels import hard, sharpen
 from fewtag.learning.seeding import Key
+from fewtag.tagger.batch import Batch
 from fewtag.tagger.folder import load, save
 from fewtag.tagger.tagger import Tagger
 from fewtag.text.sentence import Sentence
@@ -241,3 +243,52 @@ def test_bfloat16_gradients_point_where_float32_gradients_do(checkpoints: dict[s
         gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(tagger.parameters()))]))
     assert all(g.dtype == torch.float32 for g in gradients)
     assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+@pytest.fixture(scope="module")
+def two_batches(checkpoints: dict[str, Path]) -> tuple[Learner, Batch, Batch]:
+    """A learner in float64 with one labeled and one raw batch of unequal lengths."""
+    tagger = Tagger(build_encoder(str(checkpoints["bert"])), TagSet.from_tags(["B-X", "B-Y"]), languages=["en"], dropout=0.0).double()
+    torch.manual_seed(4)
+    torch.nn.init.normal_(tagger.head.weight)
+    labeled = tagger.batcher.batch([Sentence(tokens, ("B-X",) * len(tokens), "en") for tokens in SENTENCES[:3]], labeled=True)
+    raw = tagger.batcher.batch([Sentence(tokens, None, "en") for tokens in SENTENCES[1:]], labeled=False)
+    return Learner("teacher", tagger, LearnerConfig()), labeled, raw
+
+
+def _metats_gradients(learner: Learner, labeled: Batch, raw: Batch, shift: float) -> list[torch.Tensor]:
+    """Gradients of L_sup + L_reg + L_meta from three parts; the noise is a constant shift, the same however the passes are made."""
+    parts = (Pass(labeled, dropout=False), Pass(raw, dropout=False), Pass(raw, dropout=False, noise=lambda e, inputs: e + shift))
+    labeled_BTC, clean_BTC, noised_BTC = learner.passes(Key(0, "s", 0), "supervised", *parts)
+    assert labeled.tag_ids_BT is not None
+    loss = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=0.15).mean
+    loss = loss + soft_cross_entropy(noised_BTC, sharpen(clean_BTC, 0.7), raw.token_mask_BT, raw.token_mask_BT.sum()).mean
+    loss = loss - 0.3 * cross_entropy(clean_BTC, hard(clean_BTC, raw.token_mask_BT)).mean
+    weights = [p for p in learner.tagger.parameters() if p.requires_grad]
+    return [g for g in torch.autograd.grad(loss, weights, allow_unused=True) if g is not None]
+
+
+def test_one_joined_pass_has_the_gradients_of_three(two_batches: tuple[Learner, Batch, Batch], monkeypatch: pytest.MonkeyPatch) -> None:
+    joined = _metats_gradients(*two_batches, shift=0.1)
+    monkeypatch.setattr(HuggingFaceEncoder, "joins", False)
+    apart = _metats_gradients(*two_batches, shift=0.1)
+    for ours, theirs in zip(joined, apart, strict=True):
+        assert float((ours - theirs).abs().max()) <= 1e-10 * max(1.0, float(theirs.abs().max()))
+    assert any(float(g.abs().max()) > 1e-3 for g in joined)
+    other = _metats_gradients(*two_batches, shift=0.2)
+    assert any(not torch.equal(a, b) for a, b in zip(joined, other, strict=True))
+
+
+def test_dropout_spares_the_part_that_goes_without(two_batches: tuple[Learner, Batch, Batch]) -> None:
+    learner, labeled, raw = two_batches
+    parts = (Pass(labeled), Pass(raw, dropout=False), Pass(raw))
+    with torch.no_grad():
+        first, clean, noisy = learner.passes(Key(0, "s", 0), "supervised", *parts)
+        again, clean_again, _ = learner.passes(Key(0, "s", 1), "supervised", *parts)
+        learner.tagger.eval()
+        alone = learner.tagger(raw)
+    mask = raw.token_mask_BT
+    torch.testing.assert_close(clean[mask], alone[mask], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(clean[mask], clean_again[mask], rtol=1e-10, atol=1e-12)
+    assert not torch.allclose(noisy[mask], clean[mask])
+    assert not torch.allclose(first[labeled.token_mask_BT], again[labeled.token_mask_BT])

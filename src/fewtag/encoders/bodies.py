@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewtag.encoders.encoder import Inputs
-from fewtag.encoders.layers import Layers
+from fewtag.encoders.layers import Layers, drop
+from fewtag.encoders.layout import Layout, join
 from fewtag.errors import SetupError
 
 ATTENTION = "eager"  # on CPUs the fused kernel's backward pass in bfloat16 is several times slower than plain products
@@ -35,14 +37,23 @@ class Packed(nn.Module):
 
     def encode(self, embeddings_BLD: Tensor, inputs: Inputs, bf16: bool) -> Tensor:
         """vectors_BLD; rows of padding hold a copy of some real position."""
-        layout = inputs.layout
-        assert layout is not None, "packed inputs carry their layout"
-        rows, length, width = embeddings_BLD.shape
-        x_ND = embeddings_BLD.reshape(rows * length, width).index_select(0, layout.source_N)
-        x_ND = F.dropout(x_ND.bfloat16() if bf16 else x_ND, self._dropout, self.training)
-        vectors_ND = self.layers(x_ND, layout).float() if bf16 else self.layers(x_ND, layout)
-        vectors_BLD: Tensor = vectors_ND.index_select(0, layout.place_BL).view(rows, length, width)
-        return vectors_BLD
+        assert inputs.layout is not None, "packed inputs carry their layout"
+        width = embeddings_BLD.shape[-1]
+        return self._run(embeddings_BLD.reshape(-1, width), inputs.layout, bf16).view_as(embeddings_BLD)
+
+    def encode_many(self, embeddings: Sequence[Tensor], inputs: Sequence[Inputs], dropout: Sequence[bool], bf16: bool) -> list[Tensor]:
+        """vectors_BLD of several batches from one pass; the module's mode must be training when any batch wants dropout."""
+        layout = join([each.layout for each in inputs if each.layout is not None], [not wanted for wanted in dropout])
+        flat = [each.reshape(-1, each.shape[-1]) for each in embeddings]
+        parts = torch.split(self._run(torch.cat(flat), layout, bf16), [len(each) for each in flat])
+        return [part.view_as(each) for part, each in zip(parts, embeddings, strict=True)]
+
+    def _run(self, flat_D: Tensor, layout: Layout, bf16: bool) -> Tensor:
+        x_ND = flat_D.index_select(0, layout.source_N)
+        x_ND = drop(x_ND.bfloat16() if bf16 else x_ND, self._dropout, self.training, layout.still_N1)
+        vectors_ND: Tensor = self.layers(x_ND, layout)
+        vectors_ND = vectors_ND.float() if bf16 else vectors_ND
+        return vectors_ND.index_select(0, layout.place_BL)
 
     def hugging_face_state(self) -> dict[str, Tensor]:
         """The weights under the names of the base model."""

@@ -24,7 +24,7 @@ _MAX_UNITS = 48  # units of one token; a URL of 300 letters must not outweigh it
 
 
 class CompactConfig(BaseModel):
-    """Shape of the compact encoder; the defaults give about 2.8M weights (measured best of a small grid, LOG.md)."""
+    """Shape of the compact encoder; the defaults give about 2.8M weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

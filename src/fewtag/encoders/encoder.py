@@ -123,6 +123,20 @@ class Encoder(nn.Module, ABC):
     def encode(self, embeddings_BLD: Tensor, inputs: Inputs) -> Tensor:
         """vectors_BLD: the last layer's output."""
 
+    def encode_many(self, embeddings: Sequence[Tensor], inputs: Sequence[Inputs], dropout: Sequence[bool]) -> list[Tensor]:
+        """vectors_BLD of several batches, each with or without dropout; an encoder that can makes it one pass.
+
+        Args:
+            embeddings: embeddings_BLD of each.
+            inputs: of each.
+            dropout: of each; the module's mode is changed.
+        """
+        result = []
+        for embeddings_BLD, own, wanted in zip(embeddings, inputs, dropout, strict=True):
+            self.train(wanted)
+            result.append(self.encode(embeddings_BLD, own))
+        return result
+
     @abstractmethod
     def save_files(self, folder: Path) -> dict[str, Any]:
         """Write what besides weights is needed to rebuild it (tokenizer, config) and return its description for JSON."""

@@ -36,6 +36,7 @@ class HuggingFaceEncoder(Encoder):
     learning_rate = 5e-5  # BERT's own range for fine-tuning; the paper's Table 2 has 1e-5 to 5e-5
     head_learning_rate = 5e-4  # ten times that: better and faster in the prototype
     gains_from_bf16 = True
+    joins = True  # several batches in one pass, where our layers run
 
     def __init__(self, model: nn.Module, tokenizer: Any, max_length: int | None = None) -> None:
         super().__init__()
@@ -139,6 +140,12 @@ class HuggingFaceEncoder(Encoder):
 
     def encode(self, embeddings_BLD: Tensor, inputs: Inputs) -> Tensor:
         return self.body.encode(embeddings_BLD, inputs, self.bf16)
+
+    def encode_many(self, embeddings: Sequence[Tensor], inputs: Sequence[Inputs], dropout: Sequence[bool]) -> list[Tensor]:
+        if not isinstance(self.body, Packed) or not self.joins:
+            return super().encode_many(embeddings, inputs, dropout)
+        self.train(any(dropout))
+        return self.body.encode_many(embeddings, inputs, dropout, self.bf16)
 
     def hugging_face_state(self) -> dict[str, Tensor]:
         """The weights under the names of the base model, without a pooler's."""

@@ -65,9 +65,9 @@ class Layer(nn.Module):
 
     def forward(self, x_ND: Tensor, layout: Layout) -> Tensor:
         """(N, D)."""
-        mixed_ND = F.dropout(self.out(self._attend(self.qkv(x_ND), layout)), self.dropout, self.training)
+        mixed_ND = drop(self.out(self._attend(self.qkv(x_ND), layout)), self.dropout, self.training, layout.still_N1)
         x_ND = _normalize(self.attention_norm, x_ND + mixed_ND)
-        wide_ND = F.dropout(self.down(F.gelu(self.up(x_ND))), self.dropout, self.training)
+        wide_ND = drop(self.down(F.gelu(self.up(x_ND))), self.dropout, self.training, layout.still_N1)
         return _normalize(self.output_norm, x_ND + wide_ND)
 
     def _attend(self, qkv_N3D: Tensor, layout: Layout) -> Tensor:
@@ -78,13 +78,22 @@ class Layer(nn.Module):
         for g in layout.groups:
             own = qkv_N3D[g.start : g.start + g.rows * g.length].view(g.rows, g.length, 3, self.heads, size)
             q, k, v = own.permute(2, 0, 3, 1, 4).reshape(3, g.rows * self.heads, g.length, size).unbind(0)
-            scores = torch.bmm(q * size**-0.5, k.transpose(1, 2))
+            shape = (g.rows, self.heads, g.length, g.length)
+            scores = torch.bmm(q * size**-0.5, k.transpose(1, 2)).view(shape)
             if g.bias_R11L is not None:
-                scores = (scores.view(g.rows, self.heads, g.length, g.length) + g.bias_R11L.to(scores.dtype)).view_as(scores)
-            weights = F.dropout(torch.softmax(scores, -1), self.attention_dropout, self.training)
-            mixed = torch.bmm(weights, v).view(g.rows, self.heads, g.length, size).transpose(1, 2)
+                scores = scores + g.bias_R11L.to(scores.dtype)
+            weights = drop(torch.softmax(scores, -1), self.attention_dropout, self.training, g.still_R111)
+            mixed = torch.bmm(weights.view(-1, g.length, g.length), v).view(g.rows, self.heads, g.length, size).transpose(1, 2)
             parts.append(mixed.reshape(g.rows * g.length, width))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def drop(x: Tensor, rate: float, training: bool, still: Tensor | None) -> Tensor:
+    """Dropout that spares the positions marked ``still``."""
+    if not training or rate == 0.0:
+        return x
+    dropped = F.dropout(x, rate)
+    return dropped if still is None else torch.where(still, x, dropped)
 
 
 def _norm_like(source: nn.LayerNorm) -> nn.LayerNorm:

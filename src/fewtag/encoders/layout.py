@@ -26,32 +26,46 @@ class Group:
         rows: how many sentences.
         length: positions of each.
         bias_R11L: 0 at real positions, minus infinity at filled ones; None when nothing was filled.
+        still_R111: rows that never see dropout; None when none is exempt.
     """
 
     start: int
     rows: int
     length: int
     bias_R11L: Tensor | None
+    still_R111: Tensor | None = None
+
+    def to(self, device: torch.device) -> Group:
+        """The same on another device."""
+        bias, still = (None if each is None else each.to(device) for each in (self.bias_R11L, self.still_R111))
+        return replace(self, bias_R11L=bias, still_R111=still)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a (B, L) batch lies in the matrix.
+    """How a (B, L) batch, or several one after the other, lies in the matrix.
 
     Args:
         groups: in order.
         source_N: index into the flattened (B, L) of each position; filled positions repeat their sentence's last.
         place_BL: flattened; index into N of each real position, and some position's for padding.
+        lengths: (B,) real positions of each row.
+        width: L, for a single batch.
+        still_N1: positions that never see dropout; None when none is exempt.
     """
 
     groups: tuple[Group, ...]
     source_N: Tensor
     place_BL: Tensor
+    lengths: tuple[int, ...]
+    width: int
+    still_N1: Tensor | None = None
 
     def to(self, device: torch.device) -> Layout:
         """The same on another device."""
-        groups = tuple(g if g.bias_R11L is None else replace(g, bias_R11L=g.bias_R11L.to(device)) for g in self.groups)
-        return Layout(groups, self.source_N.to(device), self.place_BL.to(device))
+        groups = tuple(group.to(device) for group in self.groups)
+        still = None if self.still_N1 is None else self.still_N1.to(device)
+        return replace(self, groups=groups, source_N=self.source_N.to(device), place_BL=self.place_BL.to(device), still_N1=still)
 
 
 def cut(lengths: Sequence[int]) -> list[tuple[int, int]]:
@@ -85,23 +99,52 @@ def plan(lengths: Sequence[int], width: int) -> Layout:
         lengths: (B,) real positions of each row, at least 1.
         width: L, positions of a padded row.
     """
-    sizes = np.asarray(lengths, dtype=np.int64)
+    return _plan(tuple(lengths), [index * width for index in range(len(lengths))], len(lengths) * width, width, None)
+
+
+def join(layouts: Sequence[Layout], still: Sequence[bool]) -> Layout:
+    """The layout of several batches laid one after the other, for one pass over all of them.
+
+    Args:
+        layouts: theirs.
+        still: for each batch, whether dropout spares it.
+    """
+    starts, exempt, at = [], [], 0
+    for layout, spared in zip(layouts, still, strict=True):
+        starts += [at + row * layout.width for row in range(len(layout.lengths))]
+        exempt += [spared] * len(layout.lengths)
+        at += len(layout.lengths) * layout.width
+    lengths = tuple(length for layout in layouts for length in layout.lengths)
+    return _plan(lengths, starts, at, 0, exempt if any(exempt) and not all(exempt) else None).to(layouts[0].source_N.device)
+
+
+def _plan(lengths: tuple[int, ...], row_starts: Sequence[int], total: int, width: int, exempt: Sequence[bool] | None) -> Layout:
+    sizes, starts = np.asarray(lengths, dtype=np.int64), np.asarray(row_starts, dtype=np.int64)
+    spared = np.asarray(exempt, dtype=bool) if exempt is not None else None
     order = np.argsort(sizes, kind="stable")
     in_order = sizes[order]
     groups: list[Group] = []
     sources: list[np.ndarray] = []
-    place = np.zeros((len(sizes), width), dtype=np.int64)
+    place = np.zeros(total, dtype=np.int64)
+    still: list[np.ndarray] = []
     at = 0
-    for start, end in cut(in_order.tolist()):
-        rows, real = order[start:end], in_order[start:end]
+    for first, last in cut(in_order.tolist()):
+        rows, real = order[first:last], in_order[first:last]
         length = int(real[-1])
         columns = np.arange(length)
         inside = columns[None, :] < real[:, None]
         bias = None
         if not inside.all():
             bias = torch.zeros(len(rows), 1, 1, length).masked_fill_(torch.from_numpy(~inside)[:, None, None, :], float("-inf"))
-        sources.append((rows[:, None] * width + np.minimum(columns[None, :], real[:, None] - 1)).ravel())
-        place[rows[:, None], columns[None, :]] = at + np.arange(len(rows))[:, None] * length + columns[None, :]
-        groups.append(Group(at, len(rows), length, bias))
+        flat = starts[rows][:, None] + np.minimum(columns[None, :], real[:, None] - 1)
+        sources.append(flat.ravel())
+        here = at + np.arange(len(rows) * length).reshape(len(rows), length)
+        place[flat[inside]] = here[inside]
+        own = None
+        if spared is not None:
+            own = torch.from_numpy(spared[rows])[:, None, None, None]
+            still.append(np.repeat(spared[rows], length))
+        groups.append(Group(at, len(rows), length, bias, own))
         at += len(rows) * length
-    return Layout(tuple(groups), torch.from_numpy(np.concatenate(sources)), torch.from_numpy(place.ravel()))
+    still_N1 = torch.from_numpy(np.concatenate(still)).unsqueeze(1) if still else None
+    return Layout(tuple(groups), torch.from_numpy(np.concatenate(sources)), torch.from_numpy(place), lengths, width, still_N1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -26,6 +27,21 @@ class LearnerConfig(Config):
     clip_norm: Literal[1, 2] = 2  # A20: the printed text clips the 1-norm
     clip_threshold: float = 1.0  # a norm above this ...
     clip_target: float = 1.0  # ... is rescaled to this
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One batch on its way through a network.
+
+    Args:
+        batch: what to tag.
+        dropout: False goes as in evaluation mode, still with a graph (ambiguity A19).
+        noise: changes the embeddings.
+    """
+
+    batch: Batch
+    dropout: bool = True
+    noise: Noise | None = None
 
 
 class Learner:
@@ -53,20 +69,28 @@ class Learner:
         ]
         return torch.optim.AdamW(groups, betas=c.betas, eps=c.epsilon, weight_decay=c.weight_decay, fused=True)
 
-    def logits(self, batch: Batch, key: Key, purpose: str, *, dropout: bool = True, noise: Noise | None = None) -> Tensor:
-        """logits_BTC with a graph.
+    def logits(self, batch: Batch, key: Key, purpose: str) -> Tensor:
+        """logits_BTC of one batch, with dropout and a graph."""
+        return self.passes(key, purpose, Pass(batch))[0]
+
+    def passes(self, key: Key, purpose: str, *parts: Pass) -> list[Tensor]:
+        """logits_BTC of several batches, each with a graph, from as few passes through the encoder as it can.
+
+        A batch that takes part twice is looked up in the embedding table once.
 
         Args:
-            batch: what to tag.
             key: of this step; with ``purpose`` it fixes dropout and noise.
-            purpose: what the pass is for.
-            dropout: False runs in evaluation mode, still with a graph (ambiguity A19).
-            noise: changes the embeddings.
+            purpose: what the passes are for.
+            parts: what to tag, and how.
         """
+        encoder = self.tagger.encoder
+        plain = {id(part.batch): encoder.embed(part.batch.inputs) for part in parts}
+        key.apply(self.name, f"{purpose}, noise")
+        embeddings = [p.noise(plain[id(p.batch)], p.batch.inputs) if p.noise else plain[id(p.batch)] for p in parts]
         key.apply(self.name, purpose)
-        self.tagger.train(dropout)
-        logits_BTC: Tensor = self.tagger(batch, noise)
-        return logits_BTC
+        vectors = encoder.encode_many(embeddings, [part.batch.inputs for part in parts], [part.dropout for part in parts])
+        key.apply(self.name, f"{purpose}, head")  # the first part's random numbers do not depend on how many come after it
+        return [self.tagger.tag(each, part.batch, part.dropout) for each, part in zip(vectors, parts, strict=True)]
 
     @torch.no_grad()
     def labeled_loss(self, batch: Batch) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fewtag.config import Config
 from fewtag.learning.feedback import Feedback, FeedbackConfig
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy, soft_cross_entropy
 from fewtag.learning.noise import GaussianNoise
 from fewtag.learning.pseudo_labels import confident, hard, scaled, sharpen
@@ -73,8 +73,11 @@ class MetaTS(Method):
         """
         assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "MetaTS needs both kinds of text"
         c, teacher, student, mask_BT = self.config, self.teacher, self.student, unlabeled.token_mask_BT
+        # One pass of the teacher serves everything it says in this step: labels, pseudo-labels, both sides of L_reg, and L_meta.
+        clean = Pass(unlabeled, dropout=c.clean_pass == "train")
+        noised = [Pass(unlabeled, noise=self.noise)] if c.weight_reg else []  # z^G
+        labeled_BTC, clean_BTC, *noised_BTC = teacher.passes(key, "supervised", Pass(labeled), clean, *noised)
         # 3.2 the student learns from the teacher's hard pseudo-labels
-        clean_BTC = teacher.logits(unlabeled, key, "clean", dropout=c.clean_pass == "train")
         pseudo_BT = hard(clean_BTC, mask_BT)  # Eq. 2
         before = student.labeled_loss(labeled)  # L_S,lab at t
         loss = cross_entropy(student.logits(unlabeled, key, "pseudo"), pseudo_BT, smoothing=c.label_smoothing).mean
@@ -82,9 +85,9 @@ class MetaTS(Method):
         after = student.labeled_loss(labeled)  # L_S,lab at t + 1
         h = self.feedback(before, after, labeled.language)  # lambda_meta, with its sign
         # 3.3 the teacher learns from labels, from consistency under noise, and from the feedback
-        sup = cross_entropy(teacher.logits(labeled, key, "supervised"), labeled.tag_ids_BT, smoothing=c.label_smoothing).mean  # Eq. 4
+        sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean  # Eq. 4
         keep_BT = confident(clean_BTC, mask_BT, c.threshold)  # I(z_max)
-        reg = self._regularization(clean_BTC, unlabeled, keep_BT, key)  # L_reg
+        reg = self._regularization(clean_BTC, noised_BTC, keep_BT, mask_BT)  # L_reg
         meta = h * cross_entropy(clean_BTC, pseudo_BT).mean  # L_meta
         teacher.descend(sup + c.weight_reg * reg + c.weight_meta * meta)  # L_T = L_sup + L_reg + L_meta
         return {
@@ -97,15 +100,12 @@ class MetaTS(Method):
             "kept": keep_BT.sum() / mask_BT.sum().clamp(min=1),
         }
 
-    def _regularization(self, clean_BTC: Tensor, unlabeled: Batch, keep_BT: Tensor, key: Key) -> Tensor:
+    def _regularization(self, clean_BTC: Tensor, noised: list[Tensor], keep_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """L_reg: the noised pass agrees with the clean one where that is confident (paper 3.3)."""
         c = self.config
-        if c.weight_reg == 0:
-            return clean_BTC.new_zeros(())
         target_BTC = (sharpen if c.temperature_mode == "sharpen" else scaled)(clean_BTC, c.temperature)
-        noised_BTC = self.teacher.logits(unlabeled, key, "noised", noise=self.noise)  # z^G
-        count = unlabeled.token_mask_BT.sum() if c.denominator == "all" else keep_BT.sum()
-        return soft_cross_entropy(noised_BTC, target_BTC, keep_BT, count).mean
+        count = mask_BT.sum() if c.denominator == "all" else keep_BT.sum()
+        return sum((soft_cross_entropy(each_BTC, target_BTC, keep_BT, count).mean for each_BTC in noised), clean_BTC.new_zeros(()))
 
     def _begin_interact(self) -> None:
         self.teacher.restart()

@@ -66,10 +66,19 @@ class Tagger(nn.Module):
         embeddings_BLD = self.encoder.embed(batch.inputs)
         if noise is not None:
             embeddings_BLD = noise(embeddings_BLD, batch.inputs)
-        vectors_BLD = self.encoder.encode(embeddings_BLD, batch.inputs)
+        return self.tag(self.encoder.encode(embeddings_BLD, batch.inputs), batch, self.training)
+
+    def tag(self, vectors_BLD: Tensor, batch: Batch, dropout: bool) -> Tensor:
+        """logits_BTC from the encoder's vectors: those of each token's first unit, through the head.
+
+        Args:
+            vectors_BLD: of the batch.
+            batch: B rows of T tokens.
+            dropout: before the head.
+        """
         first_BTD = batch.inputs.first_BT.unsqueeze(-1).expand(-1, -1, vectors_BLD.shape[-1])
         tokens_BTD = torch.gather(vectors_BLD, 1, first_BTD)
-        return cast(Tensor, self.head(F.dropout(tokens_BTD, self.dropout, self.training)))
+        return cast(Tensor, self.head(F.dropout(tokens_BTD, self.dropout, dropout)))
 
     @torch.inference_mode()
     def logits(self, sentences: Sequence[Sentence], *, batch_tokens: int = 4096) -> list[np.ndarray]:
