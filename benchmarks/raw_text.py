@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from fewtag.data.corpus import Corpus
+from fewtag.tagger.allocator import keep_pages
 from fewtag.training.folder import digest_of, versions
 from fewtag.training.run import run
 from fewtag.training.run_config import RunConfig
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/raw_text"))
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
+    keep_pages()
     languages = tuple(options.langs.split(",")) if options.langs else ()
     encoder = str(minilm_folder()) if options.encoder == "minilm" else options.encoder
     corpus = Corpus.from_dir(options.data, languages=languages or None)

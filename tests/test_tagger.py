@@ -140,3 +140,18 @@ def _crc32(data: bytes) -> int:
 
 def test_compact_default_has_about_three_million_weights() -> None:
     assert 2.5e6 < sum(p.numel() for p in CompactEncoder().parameters()) < 3.5e6
+
+
+def test_compact_layers_are_the_convolutions_they_stand_for() -> None:
+    encoder = CompactEncoder(CompactConfig(buckets=300, width=16, layers=2)).eval()
+    inputs = encoder.pack(encoder.tokenize([("red", "shoe"), ("a", "very", "old", "blue", "box"), ("hat",)]))
+    with torch.no_grad():
+        embeddings_BLD = encoder.embed(inputs)
+        ours_BLD = encoder.encode(embeddings_BLD, inputs)
+        mask_BL1 = inputs.mask_BL.unsqueeze(-1)
+        hidden_BLD = embeddings_BLD
+        for norm, convolution in zip(encoder.norms, encoder.convolutions, strict=True):
+            inner_BLD = norm(hidden_BLD) * mask_BL1
+            hidden_BLD = hidden_BLD + torch.nn.functional.gelu(convolution(inner_BLD.transpose(1, 2)).transpose(1, 2))
+        theirs_BLD = encoder.final_norm(hidden_BLD)
+    torch.testing.assert_close(ours_BLD[inputs.mask_BL], theirs_BLD[inputs.mask_BL], rtol=1e-5, atol=1e-5)

@@ -41,9 +41,11 @@ def demo(
     from fewtag.data.corpus import Corpus
     from fewtag.data.queries import write_corpus
     from fewtag.serving import load
+    from fewtag.tagger.allocator import keep_pages
     from fewtag.training.run import run
     from fewtag.training.run_config import RunConfig
 
+    keep_pages()
     began = time.monotonic()
     data = out / f"queries-{scale}"
 

@@ -65,8 +65,10 @@ def predict(
 
 
 def _load(model: Path, device: str, batch_tokens: int, threshold: float) -> Predictor:
+    from fewtag.tagger.allocator import return_pages
     from fewtag.training.prepare import pick_device
 
+    return_pages()
     return load(model, device=str(pick_device(device)), batch_tokens=batch_tokens, threshold=threshold)
 
 

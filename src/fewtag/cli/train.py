@@ -54,8 +54,10 @@ def train(
         import os
 
         os.environ["HF_HUB_OFFLINE"] = "1"
+    from fewtag.tagger.allocator import keep_pages
     from fewtag.training.run import resume_config, run
 
+    keep_pages()
     flags: dict[str, Any] = {
         "method.name": method,
         "tagger.encoder": encoder,

@@ -37,13 +37,13 @@ class Packed(nn.Module):
 
     def encode(self, embeddings_BLD: Tensor, inputs: Inputs, bf16: bool) -> Tensor:
         """vectors_BLD; rows of padding hold a copy of some real position."""
-        assert inputs.layout is not None, "packed inputs carry their layout"
+        assert isinstance(inputs.layout, Layout), "packed inputs carry their layout"
         width = embeddings_BLD.shape[-1]
         return self._run(embeddings_BLD.reshape(-1, width), inputs.layout, bf16).view_as(embeddings_BLD)
 
     def encode_many(self, embeddings: Sequence[Tensor], inputs: Sequence[Inputs], dropout: Sequence[bool], bf16: bool) -> list[Tensor]:
         """vectors_BLD of several batches from one pass; the module's mode must be training when any batch wants dropout."""
-        layout = join([each.layout for each in inputs if each.layout is not None], [not wanted for wanted in dropout])
+        layout = join([each.layout for each in inputs if isinstance(each.layout, Layout)], [not wanted for wanted in dropout])
         flat = [each.reshape(-1, each.shape[-1]) for each in embeddings]
         parts = torch.split(self._run(torch.cat(flat), layout, bf16), [len(each) for each in flat])
         return [part.view_as(each) for part, each in zip(parts, embeddings, strict=True)]

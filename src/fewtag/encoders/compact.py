@@ -9,7 +9,7 @@ import unicodedata
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -17,9 +17,11 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from fewtag.encoders.encoder import Encoder, Inputs, Ints, Subwords
+from fewtag.encoders.encoder import Encoder, Inputs, Subwords
+from fewtag.encoders.layout import Chain, chain
 
 HASH_NAME = "crc32-utf8"  # CRC-32 of the UTF-8 bytes of "kind:text", modulo the number of buckets: the same on every platform
+_INT32 = 4  # bytes
 _MAX_UNITS = 48  # units of one token; a URL of 300 letters must not outweigh its sentence
 
 
@@ -88,7 +90,8 @@ class CompactEncoder(Encoder):
         self.config = config or CompactConfig()
         self.width = self.config.width
         self.max_positions = self.config.max_positions
-        self._ids_of: dict[str, Ints] = {}
+        # Bytes, not arrays: many small arrays that stay would keep the memory between them from being given back.
+        self._ids_of: dict[str, bytes] = {}
         width = self.config.width
         self.table = nn.Parameter(torch.empty(self.config.buckets, width))
         self.embedding_norm = nn.LayerNorm(width)
@@ -99,11 +102,12 @@ class CompactEncoder(Encoder):
         self.final_norm = nn.LayerNorm(width)
         nn.init.normal_(self.table, std=0.1)
 
-    def _token_ids(self, token: str) -> Ints:
+    def _token_ids(self, token: str) -> bytes:
         ids = self._ids_of.get(token)
         if ids is None:
             units = units_of(token, self.config.ngrams)
-            ids = np.array([zlib.crc32(u.encode("utf-8", "surrogatepass")) % self.config.buckets for u in units], dtype=np.int32)
+            buckets = [zlib.crc32(u.encode("utf-8", "surrogatepass")) % self.config.buckets for u in units]
+            ids = np.array(buckets, dtype=np.int32).tobytes()
             if len(self._ids_of) >= 200_000:  # a bound on memory for endless streams of text
                 self._ids_of.clear()
             self._ids_of[token] = ids
@@ -114,8 +118,8 @@ class CompactEncoder(Encoder):
         for tokens in sentences:
             parts = [self._token_ids(token) for token in tokens]
             starts = np.zeros(len(parts) + 1, dtype=np.int32)
-            np.cumsum([len(part) for part in parts], out=starts[1:])
-            ids = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
+            np.cumsum([len(part) // _INT32 for part in parts], out=starts[1:])
+            ids = np.frombuffer(b"".join(parts), dtype=np.int32)
             result.append(Subwords(ids, starts, np.arange(len(parts) + 1, dtype=np.int32)))
         return result
 
@@ -131,7 +135,8 @@ class CompactEncoder(Encoder):
         ids = np.concatenate([row.ids for row in rows]).astype(np.int64) if rows else np.zeros(0, dtype=np.int64)
         first = np.where(mask, np.arange(longest)[None, :], 0)
         mask_BL = torch.from_numpy(mask)
-        return Inputs(torch.from_numpy(ids), torch.from_numpy(starts), mask_BL, mask_BL, torch.from_numpy(first))
+        layout = chain(lengths.tolist(), longest, self.config.kernel // 2)
+        return Inputs(torch.from_numpy(ids), torch.from_numpy(starts), mask_BL, mask_BL, torch.from_numpy(first), layout)
 
     def embed(self, inputs: Inputs) -> Tensor:
         rows, length = inputs.mask_BL.shape
@@ -140,17 +145,21 @@ class CompactEncoder(Encoder):
         return embeddings_BLD * inputs.mask_BL.unsqueeze(-1)
 
     def encode(self, embeddings_BLD: Tensor, inputs: Inputs) -> Tensor:
-        mask_BL1 = inputs.mask_BL.unsqueeze(-1)
-        hidden_BLD = F.dropout(embeddings_BLD, self.config.dropout, self.training)
+        # Shifted copies and one product instead of a convolution: no padding, and no compiled kernel kept for every shape of batch.
+        chain, reach, width = inputs.layout, self.config.kernel // 2, self.width
+        assert isinstance(chain, Chain), "compact inputs carry their chain"
+        real_N1 = chain.real_N1.to(embeddings_BLD.dtype)
+        hidden_ND = embeddings_BLD.reshape(-1, width).index_select(0, chain.source_N)
+        hidden_ND = F.dropout(hidden_ND, self.config.dropout, self.training)
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
-            # Pads are zeroed before each convolution, so that a row's vectors do not depend on how far it was padded.
-            inner_BLD = norm(hidden_BLD) * mask_BL1
-            with torch.autocast(inner_BLD.device.type, torch.bfloat16, enabled=self.bf16):
-                convolved_BLD = convolution(inner_BLD.transpose(1, 2)).transpose(1, 2)
-            change_BLD = F.gelu(convolved_BLD.float())
-            hidden_BLD = hidden_BLD + F.dropout(change_BLD, self.config.dropout, self.training)
-        vectors_BLD: Tensor = self.final_norm(hidden_BLD)
-        return vectors_BLD
+            inner_ND = norm(hidden_ND) * real_N1  # what lies beyond a sentence's ends is zero
+            around_ND = F.pad(inner_ND, (0, 0, reach, reach)).unfold(0, self.config.kernel, 1).reshape(len(inner_ND), -1)
+            weight, bias = cast(Tensor, convolution.weight), cast(Tensor, convolution.bias)
+            with torch.autocast(inner_ND.device.type, torch.bfloat16, enabled=self.bf16):
+                change_ND = F.linear(around_ND, weight.flatten(1), bias)
+            hidden_ND = hidden_ND + F.dropout(F.gelu(change_ND.float() if self.bf16 else change_ND), self.config.dropout, self.training)
+        vectors_ND: Tensor = self.final_norm(hidden_ND)
+        return vectors_ND.index_select(0, chain.place_BL).view_as(embeddings_BLD)
 
     def save_files(self, folder: Path) -> dict[str, Any]:
         return self.config.model_dump(mode="json")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from fewtag.encoders.layout import Layout
+from fewtag.encoders.layout import Chain, Layout
 
 Ints = npt.NDArray[np.int32]
 
@@ -72,7 +72,7 @@ class Inputs:
     mask_BL: Tensor
     noise_mask_BL: Tensor
     first_BT: Tensor
-    layout: Layout | None = None
+    layout: Layout | Chain | None = None
 
     def to(self, device: torch.device) -> Inputs:
         """The same tensors on another device."""

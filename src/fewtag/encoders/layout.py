@@ -148,3 +148,41 @@ def _plan(lengths: tuple[int, ...], row_starts: Sequence[int], total: int, width
         at += len(rows) * length
     still_N1 = torch.from_numpy(np.concatenate(still)).unsqueeze(1) if still else None
     return Layout(tuple(groups), torch.from_numpy(np.concatenate(sources)), torch.from_numpy(place), lengths, width, still_N1)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """How a (B, L) batch lies in one matrix for a convolution: sentences one after the other, empty rows between them.
+
+    Args:
+        source_N: index into the flattened (B, L) of each row; empty rows point anywhere.
+        real_N1: 1 for rows that are a position, 0 for empty ones.
+        place_BL: flattened; the row of each real position, and some row for padding.
+    """
+
+    source_N: Tensor
+    real_N1: Tensor
+    place_BL: Tensor
+
+    def to(self, device: torch.device) -> Chain:
+        """The same on another device."""
+        return Chain(self.source_N.to(device), self.real_N1.to(device), self.place_BL.to(device))
+
+
+def chain(lengths: Sequence[int], width: int, reach: int) -> Chain:
+    """The chain of a batch.
+
+    Args:
+        lengths: (B,) real positions of each row.
+        width: L.
+        reach: empty rows before, between and after the sentences: as far as the convolution looks to either side.
+    """
+    sizes = np.asarray(lengths, dtype=np.int64)
+    starts = reach + np.concatenate([[0], np.cumsum(sizes + reach)])[:-1]
+    total = int(reach + (sizes + reach).sum())
+    row_of = np.repeat(np.arange(len(sizes)), sizes)
+    column_of = np.arange(len(row_of)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    rows, flat = starts[row_of] + column_of, row_of * width + column_of
+    source, real, place = np.zeros(total, np.int64), np.zeros((total, 1), np.float32), np.zeros(len(sizes) * width, np.int64)
+    source[rows], real[rows], place[flat] = flat, 1.0, rows
+    return Chain(torch.from_numpy(source), torch.from_numpy(real), torch.from_numpy(place))

@@ -31,6 +31,7 @@ def load(folder: Path | str, *, device: str = "cpu", batch_tokens: int = 4096, t
             raise
         raise missing_extra(str(error.name), "train") from None
     tagger = load_tagger(Path(folder), device=device)
+    tagger.batcher.remember = 0  # a stream has no end; what it holds must not grow with it
     return Predictor(tagger, batch_tokens=batch_tokens, threshold=threshold, name=_name(Path(folder)))
 
 

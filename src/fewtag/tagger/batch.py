@@ -106,13 +106,13 @@ class Batcher:
     Args:
         encoder: gives sub-words and packs them.
         tag_set: numbers the tags.
-        remember: how many sentences' sub-words to keep, for corpora read many times.
+        remember: how many sentences' sub-words to keep, for corpora read many times; 0 for streams.
     """
 
     def __init__(self, encoder: Encoder, tag_set: TagSet, *, remember: int = 100_000) -> None:
         self.encoder = encoder
         self.tag_set = tag_set
-        self._remember = remember
+        self.remember = remember
         self._known: dict[tuple[str, ...], Subwords] = {}
 
     def subwords(self, sentences: Sequence[Sentence]) -> list[Subwords]:
@@ -120,15 +120,11 @@ class Batcher:
         new = list({s.tokens: None for s in sentences if s.tokens not in self._known})
         found = dict(zip(new, self.encoder.tokenize(new), strict=True)) if new else {}
         result = [found[s.tokens] if s.tokens in found else self._known[s.tokens] for s in sentences]
-        if len(self._known) + len(found) > self._remember:
+        if len(self._known) + len(found) > self.remember:
             self._known.clear()
-        if len(found) <= self._remember:
+        if len(found) <= self.remember:
             self._known.update(found)
         return result
-
-    def num_windows(self, sentences: Sequence[Sentence]) -> list[int]:
-        """How many windows each sentence needs."""
-        return [len(plan_windows(units.positions, self.encoder.max_positions)) for units in self.subwords(sentences)]
 
     def batch(self, sentences: Sequence[Sentence], *, labeled: bool) -> Batch:
         """One batch of all given sentences, in order.

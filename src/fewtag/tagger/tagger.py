@@ -80,7 +80,6 @@ class Tagger(nn.Module):
         tokens_BTD = torch.gather(vectors_BLD, 1, first_BTD)
         return cast(Tensor, self.head(F.dropout(tokens_BTD, self.dropout, dropout)))
 
-    @torch.inference_mode()
     def logits(self, sentences: Sequence[Sentence], *, batch_tokens: int = 4096) -> list[np.ndarray]:
         """(T, C) float32 logits of each sentence, in evaluation mode, windows put together again.
 
@@ -88,17 +87,24 @@ class Tagger(nn.Module):
             sentences: any number; order is kept.
             batch_tokens: padded positions per batch, at most.
         """
+        return self._run(sentences, batch_tokens)[0]
+
+    @torch.inference_mode()
+    def _run(self, sentences: Sequence[Sentence], batch_tokens: int) -> tuple[list[np.ndarray], list[int]]:
+        """Logits and the number of windows of each sentence."""
         was_training = self.training
         self.eval()
         result = [np.zeros((len(s), len(self.tag_set)), dtype=np.float32) for s in sentences]
+        windows = [0] * len(sentences)
         try:
             for batch in self.batcher.batches(sentences, batch_tokens):
                 logits_BTC = self(batch.to(self.device)).float().cpu().numpy()
                 for row, w in enumerate(batch.windows):
                     result[w.sentence][w.keep_start : w.keep_end] = logits_BTC[row, w.keep_start - w.start : w.keep_end - w.start]
+                    windows[w.sentence] += 1
         finally:
             self.train(was_training)
-        return result
+        return result, windows
 
     def predict(self, sentences: Sequence[Sentence], *, batch_tokens: int = 4096) -> list[Prediction]:
         """Tags, spans and confidences of each sentence, in the order given.
@@ -107,6 +113,5 @@ class Tagger(nn.Module):
             sentences: any number, any length; a sentence without tokens gives an empty prediction.
             batch_tokens: padded positions per batch, at most.
         """
-        logits = self.logits(sentences, batch_tokens=batch_tokens)
-        windows = self.batcher.num_windows(sentences)
+        logits, windows = self._run(sentences, batch_tokens)
         return [decode(s, x, self.tag_set, self.decoding, w) for s, x, w in zip(sentences, logits, windows, strict=True)]

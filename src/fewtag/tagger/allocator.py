@@ -1,0 +1,43 @@
+"""How this process asks the system for memory: two settings of glibc's allocator, for two kinds of work. Linux only; elsewhere nothing.
+
+A process-wide decision, so only the command line makes it. ``FEWTAG_ALLOCATOR=off`` leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4  # names of <malloc.h>
+
+
+def _set(**values: int) -> bool:
+    names = {"trim": _TRIM_THRESHOLD, "pad": _TOP_PAD, "threshold": _MMAP_THRESHOLD, "maximum": _MMAP_MAX}
+    if sys.platform != "linux" or os.environ.get("FEWTAG_ALLOCATOR") == "off":
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False  # another C library
+    return all(mallopt(names[name], value) == 1 for name, value in values.items())
+
+
+def return_pages() -> bool:
+    """For endless streams: large blocks go back to the system when freed, so that memory stays flat. Costs some page faults.
+
+    Without it the batches' buffers and the few small things that stay lie mixed on the heap, which then grows with the number of inputs.
+
+    Returns:
+        Whether it was done.
+    """
+    return _set(threshold=256 * 1024)
+
+
+def keep_pages() -> bool:
+    """For training: nothing goes back, so that no step waits for the system to hand out and clear the same pages again.
+
+    Returns:
+        Whether it was done.
+    """
+    return _set(maximum=0, trim=-1, pad=64 * 1024 * 1024)
