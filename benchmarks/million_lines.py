@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,6 @@ from pathlib import Path
 
 from fewtag.data.formats import conll
 from fewtag.data.queries import generate, raw_queries
-from fewtag.training.folder import versions
 
 
 def main() -> None:
@@ -47,7 +45,9 @@ def main() -> None:
                 print(rows[-1], file=sys.stderr, flush=True)
             with (folder / "out.jsonl").open(encoding="utf-8") as stream:
                 assert sum(1 for _ in stream) == size, "a line was lost"
-    result = {"command": " ".join(["python", *sys.argv]), "cpu": platform.processor(), "threads": os.cpu_count(), "rows": rows}
+    from fewtag.training.folder import versions  # only now: a child's peak begins with its parent's size, and this one imports torch
+
+    result = {"command": " ".join(["python", *sys.argv]), "threads": os.cpu_count(), "rows": rows}
     options.out.write_text(json.dumps({**result, "versions": versions()}, indent=1) + "\n", encoding="utf-8")
 
 

@@ -90,6 +90,16 @@ def one(options: argparse.Namespace, corpus: Corpus, languages: tuple[str, ...],
     }
 
 
+def command(options: argparse.Namespace) -> str:
+    """What to type to get this again; where runs and results lie is left to whoever types it."""
+    words = ["python benchmarks/raw_text.py", options.data.name, f"--labeled {options.labeled}", f"--seeds {options.seeds}"]
+    words += [f"--langs {options.langs}"] if options.langs else []
+    words += [f"--encoder {options.encoder}"] if options.encoder != "compact" else []
+    words += [f"--full-steps {options.full_steps}"] if options.full_steps else []
+    words += [f"--methods {options.methods}"] if options.methods != ",".join(METHODS) else []
+    return " ".join([*words, *(f"--set {pair}" for pair in options.pairs)])
+
+
 def write(options: argparse.Namespace, languages: tuple[str, ...], rows: list[dict[str, object]]) -> None:
     """The JSON: every run, and per method the mean, the spread and the paired difference from supervised-multi."""
     by = {(r["method"], r["seed"]): float(r["average_f1"]) for r in rows}  # type: ignore[arg-type]
@@ -107,7 +117,7 @@ def write(options: argparse.Namespace, languages: tuple[str, ...], rows: list[di
                 "n": len(values),
             }
     result = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": command(options),
         "data": options.data.name,
         "languages": languages,
         "labeled": options.labeled,

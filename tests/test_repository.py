@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from collections import Counter
 from fnmatch import fnmatch
@@ -187,3 +189,8 @@ def test_every_link_inside_the_documents_leads_somewhere() -> None:
     local = [(name, link) for name, link in links if "://" not in link and not link.startswith("mailto:")]
     assert local
     assert not [f"{name}: {link}" for name, link in local if not (ROOT / name).parent.joinpath(link).exists()]
+
+
+def test_tables_of_results_are_those_of_the_runs() -> None:
+    done = subprocess.run([sys.executable, "benchmarks/tables.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
