@@ -2,7 +2,8 @@
 
     python benchmarks/raw_text.py DATA --labeled 10% --seeds 5 --encoder compact -o benchmarks/results/NAME.json
 
-Every seed draws its own labeled sentences; the three methods of a seed share them. Finished runs found in --runs are taken as they are.
+Every seed draws its own labeled sentences; the three methods of a seed share them. Finished runs found in --runs are taken as they are, and
+so are the seeds an earlier call of the same command left whole in the JSON.
 """
 
 from __future__ import annotations
@@ -36,18 +37,36 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="pairs", help="configuration of every run, key=value")
     parser.add_argument("--full-steps", type=int, help="steps of supervised-full where they differ: it has many times the labels")
     parser.add_argument("--runs", type=Path, default=Path("runs/raw_text"))
-    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("-o", "--out", type=Path, help="default: runs/raw_text/DATA-ENCODER.json")
     options = parser.parse_args()
+    options.out = options.out or Path("runs/raw_text") / f"{options.data.name}-{Path(options.encoder).name}.json"
     keep_pages()
     languages = tuple(options.langs.split(",")) if options.langs else ()
     encoder = str(minilm_folder()) if options.encoder == "minilm" else options.encoder
     corpus = Corpus.from_dir(options.data, languages=languages or None)
-    rows = []
-    for seed in range(1, options.seeds + 1):
-        for method in options.methods.split(","):
+    methods = options.methods.split(",")
+    rows = whole_seeds(options, methods)
+    for seed in range(1 + len(rows) // len(methods), options.seeds + 1):
+        for method in methods:
             rows.append(one(options, corpus, languages, encoder, method, seed))
             print(f"seed {seed} {method:18} {rows[-1]['average_f1']:6.2f}  {rows[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
             write(options, languages, rows)
+
+
+def whole_seeds(options: argparse.Namespace, methods: list[str]) -> list[dict[str, object]]:
+    """The runs of the first seeds that are complete in the JSON of an earlier call; a seed cut short is run again as a whole."""
+    if not options.out.exists():
+        return []
+    found = json.loads(options.out.read_text(encoding="utf-8"))
+    if found["command"] != command(options):
+        raise SystemExit(f"{options.out} was made by another command ({found['command']}); give another -o")
+    rows: list[dict[str, object]] = []
+    for seed in range(1, options.seeds + 1):
+        own = [run for run in found["runs"] if run["seed"] == seed]
+        if [run["method"] for run in own] != methods:
+            break
+        rows += own
+    return rows
 
 
 def minilm_folder() -> Path:
@@ -87,6 +106,7 @@ def one(options: argparse.Namespace, corpus: Corpus, languages: tuple[str, ...],
         "seconds": found["seconds"],
         "steps": found["steps"],
         "digest": found["digest"],
+        "machine": json.loads((folder / "env.json").read_text(encoding="utf-8"))["machine"],
     }
 
 

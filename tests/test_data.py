@@ -110,7 +110,10 @@ def test_without_dev_a_slice_of_train_is_kept_aside_and_said() -> None:
 def test_matched_dev_is_no_larger_than_the_labels() -> None:
     corpus = Corpus("made", {"en": {"train": many("en", 100), "dev": many("d", 50)}})
     assert len(LowResource.sample(corpus, "5%").dev["en"]) == 50
-    assert len(LowResource.sample(corpus, "5%", dev_size="matched").dev["en"]) == 5
+    matched = LowResource.sample(corpus, "5%", dev_size="matched").dev["en"]
+    assert len(matched) == 5
+    # the upper bound of the same experiment stops by the same dev sentences
+    assert LowResource.sample(corpus, "100%", dev_size="matched", dev_like="5%").dev["en"] == matched
 
 
 def test_ids_of_the_choice_are_written(tmp_path: Path) -> None:

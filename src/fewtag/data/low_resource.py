@@ -54,6 +54,7 @@ class LowResource:
         seed: int = 13,
         languages: Sequence[str] | None = None,
         dev_size: str = "full",
+        dev_like: str = "",
     ) -> LowResource:
         """Choose the labeled sentences of each language.
 
@@ -63,6 +64,8 @@ class LowResource:
             seed: of the choice, per language independent of the other languages.
             languages: only these; None for all.
             dev_size: ``"full"``, or ``"matched"``: at most as many dev sentences as labeled ones (ambiguity A31).
+            dev_like: what ``"matched"`` counts as labeled where it is not ``labeled``: the upper bound of an experiment has every label, and
+                still stops by the dev sentences of the runs beside it.
 
         Raises:
             ConfigError: for a specification that cannot be read.
@@ -90,8 +93,9 @@ class LowResource:
             hidden.update({s.id: s.tags for s in rest if s.tags is not None})
             raw = [s for s in (*splits.get("unlabeled", []), *(t for t in splits.get("train", []) if t.tags is None)) if len(s)]
             result["unlabeled"][language] = [s.without_tags() for s in (*rest, *raw)]
-            if dev_size == "matched" and len(dev) > len(chosen):
-                picked = sorted(random.Random(f"{seed}/{language}/dev").sample(range(len(dev)), len(chosen)))
+            most = count_of(*(parse_spec(dev_like) if dev_like else (amount, unit)), train, order)
+            if dev_size == "matched" and len(dev) > most:
+                picked = sorted(random.Random(f"{seed}/{language}/dev").sample(range(len(dev)), most))
                 dev = [dev[i] for i in picked]
             result["dev"][language] = [s for s in dev if len(s)]
             result["test"][language] = [s for s in splits.get("test", []) if len(s)]

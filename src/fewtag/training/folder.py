@@ -53,8 +53,14 @@ class RunFolder:
         """Whether the run has ended and its metrics are written."""
         return self.metrics.exists()
 
-    def begin(self, config: RunConfig, data: dict[str, Any], *, force: bool) -> None:
+    def begin(self, config: RunConfig, data: dict[str, Any], machine: dict[str, Any], *, force: bool) -> None:
         """Make the folder for a new run.
+
+        Args:
+            config: every setting, resolved.
+            data: what `data.json` records.
+            machine: threads, device and number format of this run.
+            force: replace a run that is there.
 
         Raises:
             ConfigError: when something is there already and ``force`` is False.
@@ -68,7 +74,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         plain = _without_none(config.model_dump(mode="json"))
         write_text(self.path / "config.toml", tomli_w.dumps(plain))
-        self.write_json("env.json", {"versions": versions(), "command": sys.argv})
+        self.write_json("env.json", {"versions": versions(), "machine": machine, "command": sys.argv})
         self.write_json("data.json", data)
 
     def _clear(self) -> None:

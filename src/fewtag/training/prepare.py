@@ -13,7 +13,7 @@ from fewtag.errors import ConfigError, SetupError
 from fewtag.learning.seeding import stable_seed
 from fewtag.methods import METHODS, resolve, row
 from fewtag.methods.method import Method
-from fewtag.tagger.precision import use_bf16
+from fewtag.tagger.precision import has_bf16, use_bf16
 from fewtag.tagger.tagger import Tagger
 from fewtag.training.run_config import RunConfig
 
@@ -48,7 +48,9 @@ def sample(config: RunConfig, corpus: Corpus) -> LowResource:
         labeled = "100%"
     seed = config.train.seed if config.data.seed is None else config.data.seed
     languages = config.data.languages or None
-    return LowResource.sample(corpus, labeled=labeled, seed=seed, languages=languages, dev_size=config.data.dev)
+    return LowResource.sample(
+        corpus, labeled=labeled, seed=seed, languages=languages, dev_size=config.data.dev, dev_like=config.data.labeled
+    )
 
 
 def pick_device(name: str) -> torch.device:
@@ -104,6 +106,18 @@ def build_method(name: str, config: RunConfig, data: LowResource, device: torch.
 
     settings = resolve(name, {key: value for key, value in config.method.items() if key != "name"})
     return found.method(settings, make_tagger, learner)
+
+
+def machine(config: RunConfig) -> dict[str, Any]:
+    """What ``env.json`` records of the machine: a score in the last digits, and every time, depends on it.
+
+    Raises:
+        SetupError: when the configured device is not there.
+    """
+    device = pick_device(config.train.device)
+    threads = torch.get_num_threads() if config.train.threads == "auto" else config.train.threads
+    fast = has_bf16(device)
+    return {"device": str(device), "threads": threads, "fast_bf16": fast, "precision": config.tagger.precision}
 
 
 def describe(data: LowResource, corpus: Corpus) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fewtag.training.deliver import deliver
 from fewtag.training.drive import Drive, Listener
 from fewtag.training.folder import RunFolder, digest_of
 from fewtag.training.journal import Journal
-from fewtag.training.prepare import choose_method, describe, sample
+from fewtag.training.prepare import choose_method, describe, machine, sample
 from fewtag.training.result import RunResult, finished_result
 from fewtag.training.run_config import RunConfig
 from fewtag.training.single import run_single
@@ -64,7 +64,7 @@ def run(
             listener(f"{out} is finished already; nothing is left to do")
             return finished_result(folder)
     else:
-        folder.begin(config, described, force=force)
+        folder.begin(config, described, machine(config), force=force)
     if row(name).data == "single":
         return run_single(run, config, folder, corpus, data, resume, listener, interrupted, notes)
     this = Drive(config, folder, data, name, listener)
