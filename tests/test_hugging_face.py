@@ -253,7 +253,7 @@ def two_batches(checkpoints: dict[str, Path]) -> tuple[Learner, Batch, Batch]:
     torch.nn.init.normal_(tagger.head.weight)
     labeled = tagger.batcher.batch([Sentence(tokens, ("B-X",) * len(tokens), "en") for tokens in SENTENCES[:3]], labeled=True)
     raw = tagger.batcher.batch([Sentence(tokens, None, "en") for tokens in SENTENCES[1:]], labeled=False)
-    return Learner("teacher", tagger, LearnerConfig()), labeled, raw
+    return Learner("teacher", tagger, LearnerConfig(embeddings="dense")), labeled, raw
 
 
 def _metats_gradients(learner: Learner, labeled: Batch, raw: Batch, shift: float) -> list[torch.Tensor]:
@@ -292,3 +292,21 @@ def test_dropout_spares_the_part_that_goes_without(two_batches: tuple[Learner, B
     torch.testing.assert_close(clean[mask], clean_again[mask], rtol=1e-10, atol=1e-12)
     assert not torch.allclose(noisy[mask], clean[mask])
     assert not torch.allclose(first[labeled.token_mask_BT], again[labeled.token_mask_BT])
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_waiting_rows_of_the_vocabulary_learn_what_dense_ones_do(checkpoints: dict[str, Path], family: str) -> None:
+    trained = []
+    for mode in ("lazy", "dense"):
+        torch.manual_seed(3)
+        tagger = Tagger(build_encoder(str(checkpoints[family])), TagSet.from_tags(["B-X"]), languages=["en"]).double()
+        learner = Learner("student", tagger, LearnerConfig(lr=1e-3, epsilon=1e-14, embeddings=mode))  # type: ignore[arg-type]
+        for step in range(12):
+            tokens = SENTENCES[step % len(SENTENCES)]
+            batch = tagger.batcher.batch([Sentence(tokens, ("B-X",) * len(tokens), "en")], labeled=True)
+            assert batch.tag_ids_BT is not None
+            learner.descend(cross_entropy(learner.logits(batch, Key(0, "s", step), "supervised"), batch.tag_ids_BT, smoothing=0.1).mean)
+        with learner.settled() as settled:
+            trained.append({name: value.clone() for name, value in settled.state_dict().items()})
+    for name, value in trained[0].items():
+        torch.testing.assert_close(value, trained[1][name], rtol=1e-5, atol=1e-7, msg=lambda text: f"{name}: {text}")  # noqa: B023

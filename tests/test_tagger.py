@@ -86,31 +86,31 @@ def test_unlabeled_batches_hold_no_gold_tags() -> None:
 
 def test_viterbi_equals_enumeration() -> None:
     generator = np.random.default_rng(3)
-    for _ in range(20):
-        log_probs_TC = np.log(generator.dirichlet(np.ones(5) * 0.5, size=4))
+    log_probs_RTC = np.log(generator.dirichlet(np.ones(5) * 0.5, size=(20, 4)))
+    for log_probs_TC, found in zip(log_probs_RTC, viterbi(log_probs_RTC), strict=True):
         legal = [
             path
             for path in itertools.product(range(5), repeat=4)
             if TAG_SET.legal_start_C[path[0]] and all(TAG_SET.legal_CC[a, b] for a, b in itertools.pairwise(path))
         ]
         best = max(legal, key=lambda path: sum(log_probs_TC[t, c] for t, c in enumerate(path)))
-        assert tuple(viterbi(log_probs_TC, TAG_SET)) == best
+        assert tuple(found) == best
 
 
 @given(st.lists(st.lists(st.integers(-5, 5), min_size=5, max_size=5), min_size=1, max_size=6))
 def test_decoded_tags_are_legal_and_confidences_are_probabilities(rows: list[list[int]]) -> None:
     logits_TC = np.array(rows, dtype=np.float32)
     sentence = Sentence(tuple("t" * len(rows)))
-    prediction = decode(sentence, logits_TC, TAG_SET)
+    (prediction,) = decode([sentence], [logits_TC], TAG_SET)
     assert spans_of(prediction.tags) == spans_of(prediction.tags, strict=True) == prediction.spans
     assert all(0 <= c <= 1 + 1e-9 for c in (*prediction.tag_confidences, *prediction.span_confidences))
-    greedy = decode(sentence, logits_TC, TAG_SET, "greedy")
+    (greedy,) = decode([sentence], [logits_TC], TAG_SET, "greedy")
     assert greedy.tags == tuple(TAG_SET.tags[i] for i in logits_TC.astype(np.float64).argmax(-1))
 
 
 def test_span_confidence_by_hand() -> None:
     probs = np.array([[0.1, 0.8, 0.1, 0, 0], [0.2, 0.1, 0.2, 0.1, 0.4], [0.9, 0.05, 0.05, 0, 0]]) + 1e-9
-    prediction = decode(Sentence(("a", "b", "c")), np.log(probs).astype(np.float32), TAG_SET)
+    (prediction,) = decode([Sentence(("a", "b", "c"))], [np.log(probs).astype(np.float32)], TAG_SET)
     # greedy B-x I-y O is illegal; of the legal paths B-x I-x O has 0.8 * 0.2 * 0.9, B-x O O the same 0.2: the lower id wins
     assert prediction.tags == ("B-x", "O", "O")
     assert prediction.span_confidences[0] == pytest.approx(0.8, abs=1e-4)
@@ -118,7 +118,17 @@ def test_span_confidence_by_hand() -> None:
 
 def test_unknown_decoding() -> None:
     with pytest.raises(ConfigError, match="viterbi"):
-        decode(Sentence(("a",)), np.zeros((1, 5), dtype=np.float32), TAG_SET, "viterbbi")
+        decode([Sentence(("a",))], [np.zeros((1, 5), dtype=np.float32)], TAG_SET, "viterbbi")
+
+
+@given(st.lists(st.integers(0, 5), max_size=12), st.integers(0, 2**32 - 1))
+def test_sentences_decoded_together_are_decoded_as_alone(lengths: list[int], seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    sentences = [Sentence(("t",) * length) for length in lengths]
+    logits = [generator.normal(size=(length, 5)).astype(np.float32) for length in lengths]
+    together = decode(sentences, logits, TAG_SET)
+    assert together == [decode([s], [x], TAG_SET)[0] for s, x in zip(sentences, logits, strict=True)]
+    assert [p.windows for p in together] == [min(1, length) for length in lengths]
 
 
 def test_compact_units_are_frozen() -> None:

@@ -94,6 +94,7 @@ class CompactEncoder(Encoder):
         self._ids_of: dict[str, bytes] = {}
         width = self.config.width
         self.table = nn.Parameter(torch.empty(self.config.buckets, width))
+        self._sparse = False
         self.embedding_norm = nn.LayerNorm(width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(self.config.layers))
         self.convolutions = nn.ModuleList(
@@ -101,6 +102,13 @@ class CompactEncoder(Encoder):
         )
         self.final_norm = nn.LayerNorm(width)
         nn.init.normal_(self.table, std=0.1)
+
+    @property
+    def vocabulary(self) -> nn.Parameter:
+        return self.table
+
+    def sparse_vocabulary(self, wanted: bool) -> None:
+        self._sparse = wanted
 
     def _token_ids(self, token: str) -> bytes:
         ids = self._ids_of.get(token)
@@ -140,7 +148,7 @@ class CompactEncoder(Encoder):
 
     def embed(self, inputs: Inputs) -> Tensor:
         rows, length = inputs.mask_BL.shape
-        summed = F.embedding_bag(inputs.ids, self.table, inputs.bag_starts, mode="sum")
+        summed = F.embedding_bag(inputs.ids, self.table, inputs.bag_starts, mode="sum", sparse=self._sparse)
         embeddings_BLD: Tensor = self.embedding_norm(summed.view(rows, length, self.width))
         return embeddings_BLD * inputs.mask_BL.unsqueeze(-1)
 

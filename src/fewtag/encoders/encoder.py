@@ -107,6 +107,14 @@ class Encoder(nn.Module, ABC):
     gains_from_bf16: ClassVar[bool] = False
     bf16: bool = False
 
+    @property
+    def vocabulary(self) -> nn.Parameter | None:
+        """The vocabulary table: weights of which a batch reads the rows ``Inputs.ids`` and no others; None when there is none."""
+        return None
+
+    def sparse_vocabulary(self, wanted: bool) -> None:  # nothing to do where there is no table
+        """Whether the table's gradient comes as a sparse tensor of the rows that were read."""
+
     @abstractmethod
     def tokenize(self, sentences: Sequence[Sequence[str]]) -> list[Subwords]:
         """Sub-words of each sentence's tokens; every token has at least one position."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ class HuggingFaceEncoder(Encoder):
         config: Any = model.config
         if not getattr(tokenizer, "is_fast", False):
             raise SetupError(f"the tokenizer of {config.name_or_path!r} is not a fast one; only fast tokenizers align words exactly")
+        self._words = [_word_embeddings(model)]  # in a list: not a second child of this module
         self.body = Packed(model) if supports(model) else Plain(model)
         self.tokenizer = tokenizer
         self.config = config
@@ -57,6 +58,15 @@ class HuggingFaceEncoder(Encoder):
         self.max_positions = limit - len(self._prefix) - len(self._suffix)
         if self.max_positions < 1:
             raise SetupError(f"a maximum length of {limit} leaves no room for text beside the special tokens")
+
+    @property
+    def vocabulary(self) -> nn.Parameter | None:
+        words = self._words[0]
+        return None if words is None else cast(nn.Parameter, words.weight)
+
+    def sparse_vocabulary(self, wanted: bool) -> None:
+        if self._words[0] is not None:
+            self._words[0].sparse = wanted
 
     @classmethod
     def pretrained(cls, name: str, max_length: int | None = None) -> HuggingFaceEncoder:
@@ -155,6 +165,11 @@ class HuggingFaceEncoder(Encoder):
         self.tokenizer.model_max_length = self.max_length
         self.tokenizer.save_pretrained(folder)
         return {"model_type": self.config.model_type, "max_length": self.max_length}
+
+
+def _word_embeddings(model: Any) -> nn.Embedding | None:
+    found = model.get_input_embeddings()
+    return found if isinstance(found, nn.Embedding) else None
 
 
 def _looks_like_folder(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -26,6 +26,15 @@ class FeedbackConfig(Config):
     clip: float = 3.0  # in spreads, where standardized
 
 
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """Steps so far, moving mean and moving mean square, both not yet corrected for their start from zero."""
+
+    steps: int
+    mean: Tensor
+    square: Tensor
+
+
 class Feedback:
     """Turns losses before and after into a factor h, remembering a moving baseline.
 
@@ -35,7 +44,7 @@ class Feedback:
 
     def __init__(self, config: FeedbackConfig) -> None:
         self.config = config
-        self._moments: dict[str, list[float]] = {}  # language -> [steps, moving mean, moving mean square]
+        self._moments: dict[str, _Moments] = {}  # by language
 
     def __call__(self, before: Tensor, after: Tensor, language: str) -> Tensor:
         """h, the factor of L_meta.
@@ -57,29 +66,36 @@ class Feedback:
             return torch.ones_like(before)
         if config.baseline == "none" and not config.standardize:
             return value
-        return torch.full_like(before, self._standing(float(value), language if config.baseline == "per_language" else "*"))
+        return self._standing(value, language if config.baseline == "per_language" else "*").to(before.dtype)
 
-    def _standing(self, value: float, group: str) -> float:
+    def _standing(self, value: Tensor, group: str) -> Tensor:
+        """A value against its group's past. Nothing is asked of the device, so that a GPU need not be waited for."""
         config = self.config
-        steps, mean, square = self._moments.get(group, [0.0, 0.0, 0.0])
-        grown = 1 - config.decay**steps  # corrects the start from zero, as Adam does
-        center = mean / grown if steps and config.baseline != "none" else 0.0
-        spread = math.sqrt(max(square / grown - (mean / grown) ** 2, 0.0)) if steps else 0.0
-        self._moments[group] = [
-            steps + 1,
-            config.decay * mean + (1 - config.decay) * value,
-            config.decay * square + (1 - config.decay) * value**2,
-        ]
+        value = value if value.device.type == "mps" else value.double()  # there is no float64 on mps
+        past = self._moments.get(group) or _Moments(0, torch.zeros_like(value), torch.zeros_like(value))
+        past = _Moments(past.steps, past.mean.to(value.device), past.square.to(value.device))
+        grown = 1 - config.decay**past.steps or 1.0  # corrects the start from zero, as Adam does
+        center = past.mean / grown
+        spread = (past.square / grown - center**2).clamp(min=0).sqrt()
+        self._moments[group] = _Moments(
+            past.steps + 1,
+            config.decay * past.mean + (1 - config.decay) * value,
+            config.decay * past.square + (1 - config.decay) * value**2,
+        )
+        silence = torch.zeros_like(value)
+        away = value if config.baseline == "none" else value - center
         if not config.standardize:
-            return value - center if steps else 0.0
-        if steps < 2 or spread == 0.0:
-            return 0.0  # no spread is known yet: silence, not a guess
-        return max(-config.clip, min(config.clip, (value - center) / spread))
+            return away if past.steps else silence
+        if past.steps < 2:
+            return silence  # no spread is known yet: silence, not a guess
+        return torch.where(spread > 0, (away / spread).clamp(-config.clip, config.clip), silence)
 
     def state(self) -> dict[str, Any]:
         """The moving baselines."""
-        return {"moments": {group: list(values) for group, values in self._moments.items()}}
+        return {
+            "moments": {group: {"steps": each.steps, "mean": each.mean, "square": each.square} for group, each in self._moments.items()}
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a saved `state`."""
-        self._moments = {group: [float(v) for v in values] for group, values in state["moments"].items()}
+        """Take over a saved `state`; the first step afterwards moves it to the device."""
+        self._moments = {group: _Moments(**values) for group, values in state["moments"].items()}

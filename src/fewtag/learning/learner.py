@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import increment_version
 
 from fewtag.config import Config
+from fewtag.learning.adam import Adam, Table
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.seeding import Key
 from fewtag.tagger.batch import Batch
@@ -27,6 +29,9 @@ class LearnerConfig(Config):
     clip_norm: Literal[1, 2] = 2  # A20: the printed text clips the 1-norm
     clip_threshold: float = 1.0  # a norm above this ...
     clip_target: float = 1.0  # ... is rescaled to this
+    # The vocabulary table: lazy is Adam computed only for rows that are read, dense computes every row at every step, frozen never changes
+    # it. auto: lazy on a CPU, dense elsewhere (where finding the distinct rows would make the device wait).
+    embeddings: Literal["auto", "lazy", "dense", "frozen"] = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +62,29 @@ class Learner:
         self.name = name
         self.tagger = tagger
         self.config = config
-        self.optimizer = self._new_optimizer()
+        self._table_mode = self._choose_table()
+        self.restart()
 
-    def _new_optimizer(self) -> torch.optim.Optimizer:
-        c, encoder = self.config, self.tagger.encoder
+    def _choose_table(self) -> str:
+        table = self.tagger.encoder.vocabulary
+        if table is None:
+            return "none"
+        mode = self.config.embeddings
+        mode = ("lazy" if table.device.type == "cpu" else "dense") if mode == "auto" else mode
+        table.requires_grad_(mode != "frozen")
+        self.tagger.encoder.sparse_vocabulary(mode == "lazy")
+        return mode
+
+    def restart(self) -> None:
+        """A fresh optimizer for a new stage; the weights stay as they are."""
+        c, encoder, head = self.config, self.tagger.encoder, self.tagger.head
         lr = encoder.learning_rate if c.lr == "auto" else c.lr
         head_lr = {"auto": lr * encoder.head_learning_rate / encoder.learning_rate, "same": lr}.get(str(c.head_lr))
-        groups: list[dict[str, Any]] = [
-            {"params": list(encoder.parameters()), "lr": lr},
-            {"params": list(self.tagger.head.parameters()), "lr": c.head_lr if head_lr is None else head_lr},
-        ]
-        return torch.optim.AdamW(groups, betas=c.betas, eps=c.epsilon, weight_decay=c.weight_decay, fused=True)
+        rows = encoder.vocabulary if self._table_mode == "lazy" else None
+        body = [w for w in encoder.parameters() if w.requires_grad and w is not rows]
+        groups = [(body, lr), (list(head.parameters()), c.head_lr if head_lr is None else float(head_lr))]  # type: ignore[arg-type]
+        self._adam = Adam(groups, c.betas, c.epsilon, c.weight_decay)
+        self._table = None if rows is None else Table(rows, lr, c.betas, c.epsilon, c.weight_decay)
 
     def logits(self, batch: Batch, key: Key, purpose: str) -> Tensor:
         """logits_BTC of one batch, with dropout and a graph."""
@@ -84,6 +101,7 @@ class Learner:
             parts: what to tag, and how.
         """
         encoder = self.tagger.encoder
+        self._read(*(part.batch for part in parts))
         plain = {id(part.batch): encoder.embed(part.batch.inputs) for part in parts}
         key.apply(self.name, f"{purpose}, noise")
         embeddings = [p.noise(plain[id(p.batch)], p.batch.inputs) if p.noise else plain[id(p.batch)] for p in parts]
@@ -96,8 +114,13 @@ class Learner:
     def labeled_loss(self, batch: Batch) -> Tensor:
         """() mean cross-entropy on labeled sentences in evaluation mode: no dropout, no smoothing, no graph (ambiguities A5 and A10)."""
         assert batch.tag_ids_BT is not None, "the labeled loss needs gold tags"
+        self._read(batch)
         self.tagger.eval()
         return cross_entropy(self.tagger(batch), batch.tag_ids_BT).mean
+
+    def _read(self, *batches: Batch) -> None:
+        if self._table is not None:
+            self._table.read(torch.cat([batch.inputs.ids.flatten() for batch in batches]))
 
     def descend(self, loss: Tensor) -> None:
         """One gradient step on this tagger's weights; no other network's gradients are touched.
@@ -105,45 +128,49 @@ class Learner:
         Args:
             loss: () with a graph.
         """
-        weights = [p for p in self.tagger.parameters() if p.requires_grad]
-        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = torch.zeros_like(weight) if gradient is None else gradient
-        self._clip(weights)
-        self.optimizer.step()
-        # The fused optimizer changes weights without counting it as a change; copies made of them must notice (`MixedLinear`).
-        increment_version(weights)
-        self.optimizer.zero_grad(set_to_none=True)
+        weights = self._adam.weights + ([] if self._table is None else [self._table.weight_VD])
+        found = torch.autograd.grad(loss, weights, allow_unused=True)
+        gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
+        if self._table is None:
+            self._adam.step(gradients, self._divisor(gradients))
+            return
+        *gradients, whole = gradients
+        sparse = (whole if whole.is_sparse else whole.to_sparse(1)).coalesce()
+        rows, gradient_RD = sparse.indices()[0], sparse.values()
+        divisor = self._divisor([*gradients, gradient_RD])
+        self._adam.step(gradients, divisor)
+        self._table.step(rows, gradient_RD / divisor)
 
-    def _clip(self, weights: list[torch.nn.Parameter]) -> None:
+    def _divisor(self, gradients: list[Tensor]) -> Tensor:
+        """() what clipping divides every gradient by."""
         c = self.config
-        norm = torch.nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None], norm_type=float(c.clip_norm))
-        factor = torch.where(norm > c.clip_threshold, c.clip_target / norm, torch.ones_like(norm))
-        for weight in weights:
-            if weight.grad is not None:
-                weight.grad.mul_(factor)
+        norm = torch.nn.utils.get_total_norm(gradients, norm_type=float(c.clip_norm)).float()
+        return torch.where(norm > c.clip_threshold, norm / c.clip_target, torch.ones_like(norm))
 
-    def copy_from(self, other: Learner) -> None:
-        """Take over another learner's weights; the optimizer starts fresh."""
-        self.tagger.load_state_dict(other.tagger.state_dict())
+    @contextmanager
+    def settled(self) -> Iterator[Tagger]:
+        """The tagger to be looked at from outside: evaluated, copied, saved. Rows that wait are up to date within the ``with``."""
+        with nullcontext() if self._table is None else self._table.settled():
+            yield self.tagger
+
+    def take_over(self, weights: Mapping[str, Tensor]) -> None:
+        """Put other weights in place; the optimizer starts fresh."""
+        self.tagger.load_state_dict(weights)
         self.restart()
 
-    def restart(self) -> None:
-        """A fresh optimizer for a new stage."""
-        self.optimizer = self._new_optimizer()
+    def copy_from(self, other: Learner) -> None:
+        """Take over another learner's weights."""
+        with other.settled() as tagger:
+            self.take_over(tagger.state_dict())
 
     def state(self) -> dict[str, Any]:
         """Weights and optimizer state, as a nested dict of tensors."""
-        adam = self.optimizer.state_dict()["state"]
-        return {
-            "weights": dict(self.tagger.state_dict()),
-            "adam": {str(index): dict(values) for index, values in adam.items()},
-        }
+        table = {} if self._table is None else {"table": self._table.state()}
+        return {"weights": dict(self.tagger.state_dict()), "adam": self._adam.state(), **table}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a saved `state`."""
-        self.tagger.load_state_dict(state["weights"])
-        self.optimizer = self._new_optimizer()
-        groups = self.optimizer.state_dict()["param_groups"]
-        adam = {int(index): values for index, values in state.get("adam", {}).items()}
-        self.optimizer.load_state_dict({"state": adam, "param_groups": groups})
+        self.take_over(state["weights"])
+        self._adam.restore(state["adam"])
+        if self._table is not None:
+            self._table.restore(state["table"])

@@ -24,4 +24,10 @@ class Key:
 
     def apply(self, role: str, purpose: str) -> None:
         """Set torch's generators for the pass that ``role`` now makes for ``purpose``."""
-        torch.manual_seed(stable_seed(self.seed, self.stage, self.step, role, purpose))
+        seed = stable_seed(self.seed, self.stage, self.step, role, purpose)
+        # torch.manual_seed would note, for devices not in use, where it was called from: milliseconds a step.
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.manual_seed_all(seed)
+        elif torch.backends.mps.is_available():
+            torch.mps.manual_seed(seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,7 @@ from fewtag.text.tags import TagSet, spans_of
 
 Floats = npt.NDArray[np.float32]
 DECODINGS = ("greedy", "viterbi")
+_AT_ONCE = 1000  # sentences; bounds the memory of their probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,66 +45,99 @@ def log_softmax(logits: Floats) -> npt.NDArray[np.float64]:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
-def viterbi(log_probs_TC: npt.NDArray[np.float64], tag_set: TagSet) -> npt.NDArray[np.int64]:
-    """The legal tag sequence with the highest product of token probabilities.
+def viterbi(log_probs_RTC: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The legal tag sequence with the highest product of token probabilities, for sentences of one length.
+
+    In the order of a `TagSet`, O B-a I-a B-b I-b ..., every tag may follow every tag, but I-x only B-x or I-x. So the best way to an O or
+    a B is the best way to anywhere, and the best way to I-x is the better of two.
 
     Args:
-        log_probs_TC: (T, C) log-probabilities.
-        tag_set: says which tag may follow which.
+        log_probs_RTC: (R, T, C) log-probabilities of R sentences.
 
     Returns:
-        (T,) tag ids. Ties go to the lower id.
+        (R, T) tag ids. Ties go to the lower id.
     """
-    blocked = np.where(tag_set.legal_CC, 0.0, -np.inf)
-    length = len(log_probs_TC)
-    best_C = log_probs_TC[0] + np.where(tag_set.legal_start_C, 0.0, -np.inf)
-    before = np.zeros(log_probs_TC.shape, dtype=np.int64)
+    rows, length, num_tags = log_probs_RTC.shape
+    inside = np.arange(2, num_tags, 2)
+    best_RC = log_probs_RTC[:, 0].copy()
+    best_RC[:, inside] = -np.inf  # no sentence begins inside a span
+    before_RTC = np.zeros((rows, length, num_tags), dtype=np.int64)
     for t in range(1, length):
-        through_CC = best_C[:, None] + blocked
-        before[t] = through_CC.argmax(axis=0)
-        best_C = through_CC.max(axis=0) + log_probs_TC[t]
-    path = np.zeros(length, dtype=np.int64)
-    path[-1] = best_C.argmax()
+        anywhere_R = best_RC.argmax(axis=1)
+        begun_RK, gone_on_RK = best_RC[:, inside - 1], best_RC[:, inside]
+        before_RTC[:, t] = anywhere_R[:, None]
+        before_RTC[:, t, inside] = inside - (begun_RK >= gone_on_RK)
+        through_RC = np.repeat(best_RC.max(axis=1)[:, None], num_tags, axis=1)
+        through_RC[:, inside] = np.maximum(begun_RK, gone_on_RK)
+        best_RC = through_RC + log_probs_RTC[:, t]
+    path_RT = np.zeros((rows, length), dtype=np.int64)
+    path_RT[:, -1] = best_RC.argmax(axis=1)
     for t in range(length - 1, 0, -1):
-        path[t - 1] = before[t, path[t]]
-    return path
+        path_RT[:, t - 1] = before_RTC[np.arange(rows), t, path_RT[:, t]]
+    return path_RT
 
 
-def is_legal(tag_ids: npt.NDArray[np.int64], tag_set: TagSet) -> bool:
-    """Whether a sequence of tag ids has no ``I-`` without its span."""
-    return bool(tag_set.legal_start_C[tag_ids[0]] and tag_set.legal_CC[tag_ids[:-1], tag_ids[1:]].all())
-
-
-def decode(sentence: Sentence, logits_TC: Floats, tag_set: TagSet, decoding: str = "viterbi", windows: int = 1) -> Prediction:
-    """Tags, spans and confidences of one sentence.
+def decode(
+    sentences: Sequence[Sentence],
+    logits: Sequence[Floats],
+    tag_set: TagSet,
+    decoding: str = "viterbi",
+    windows: Sequence[int] | None = None,
+) -> list[Prediction]:
+    """Tags, spans and confidences.
 
     Args:
-        sentence: T tokens.
-        logits_TC: (T, C) logits.
+        sentences: in any order, of any length.
+        logits: (T, C) of each.
         tag_set: the C tags.
         decoding: ``"greedy"`` takes each token's best tag (paper); ``"viterbi"`` the best legal sequence.
-        windows: how many windows the logits came from.
+        windows: how many windows each sentence's logits came from; None: one.
 
     Raises:
         ConfigError: for an unknown decoding.
     """
     if decoding not in DECODINGS:
         raise ConfigError(unknown("decoding", decoding, DECODINGS))
-    if len(sentence) == 0:
-        return Prediction(sentence, (), (), (), (), 0)
-    log_probs_TC = log_softmax(logits_TC)
-    tag_ids = log_probs_TC.argmax(axis=-1)
-    # A legal greedy path is the best of all paths, hence of the legal ones: the search is needed only for the others.
-    if decoding == "viterbi" and not is_legal(tag_ids, tag_set):
-        tag_ids = viterbi(log_probs_TC, tag_set)
-    chosen_T = log_probs_TC[np.arange(len(tag_ids)), tag_ids]
-    tags = tuple(tag_set.tags[i] for i in tag_ids)
-    spans = spans_of(tags)
-    return Prediction(
-        sentence=sentence,
-        tags=tags,
-        spans=spans,
-        tag_confidences=tuple(np.exp(chosen_T).tolist()),
-        span_confidences=tuple(float(np.exp(chosen_T[s.start : s.end].mean())) for s in spans),
-        windows=windows,
-    )
+    counts = windows or [min(1, len(s)) for s in sentences]
+    result: list[Prediction] = []
+    for first in range(0, len(sentences), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        result += _decode(sentences[part], logits[part], tag_set, decoding, counts[part])
+    return result
+
+
+def _decode(
+    sentences: Sequence[Sentence], logits: Sequence[Floats], tag_set: TagSet, decoding: str, windows: Sequence[int]
+) -> list[Prediction]:
+    lengths = np.array([len(s) for s in sentences])
+    ends = np.cumsum(lengths)
+    log_probs_NC = log_softmax(np.concatenate(logits))  # all tokens of all sentences, one after the other
+    ids_N = log_probs_NC.argmax(axis=-1)
+    if decoding == "viterbi":
+        # A legal greedy path is the best of all paths, hence of the legal ones: the search is needed only for the others.
+        wrong = np.unique(np.searchsorted(ends, _illegal(ids_N, ends - lengths, tag_set), side="right"))
+        for length in np.unique(lengths[wrong]):
+            some = wrong[lengths[wrong] == length]
+            places_RT = (ends[some] - length)[:, None] + np.arange(length)
+            ids_N[places_RT] = viterbi(log_probs_NC[places_RT])
+    chosen = log_probs_NC[np.arange(len(ids_N)), ids_N]
+    logs, probs, ids = chosen.tolist(), np.exp(chosen).tolist(), ids_N.tolist()
+    result = []
+    for sentence, end, count in zip(sentences, ends.tolist(), windows, strict=True):
+        start = end - len(sentence)
+        tags = tuple([tag_set.tags[i] for i in ids[start:end]])
+        spans = spans_of(tags)
+        means = (sum(logs[start + s.start : start + s.end]) / (s.end - s.start) for s in spans)
+        result.append(Prediction(sentence, tags, spans, tuple(probs[start:end]), tuple(map(math.exp, means)), count))
+    return result
+
+
+def _illegal(ids_N: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], tag_set: TagSet) -> npt.NDArray[np.int64]:
+    """Tokens whose tag may not stand where it stands."""
+    if not len(ids_N):
+        return ids_N
+    fits_N = np.empty(len(ids_N), dtype=bool)
+    fits_N[1:] = tag_set.legal_CC[ids_N[:-1], ids_N[1:]]
+    starts = starts[starts < len(ids_N)]  # sentences without tokens may stand at the end
+    fits_N[starts] = tag_set.legal_start_C[ids_N[starts]]
+    return np.flatnonzero(~fits_N)

@@ -114,4 +114,4 @@ class Tagger(nn.Module):
             batch_tokens: padded positions per batch, at most.
         """
         logits, windows = self._run(sentences, batch_tokens)
-        return [decode(s, x, self.tag_set, self.decoding, w) for s, x, w in zip(sentences, logits, windows, strict=True)]
+        return decode(sentences, logits, self.tag_set, self.decoding, windows)

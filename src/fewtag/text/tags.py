@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,11 @@ def spans_of(tags: Sequence[str], *, strict: bool = False) -> tuple[Span, ...]:
     Returns:
         Spans in order of their start.
     """
+    return _spans_of(tuple(tags), strict)
+
+
+@lru_cache(maxsize=100_000)  # gold tags are read at every evaluation, and short texts share their tags
+def _spans_of(tags: tuple[str, ...], strict: bool) -> tuple[Span, ...]:
     spans: list[Span] = []
     start, label = -1, ""
     for index, tag in enumerate(tags):

@@ -151,8 +151,8 @@ def fit(
             stage.begin()
             position.begun = True
             if stage.score_start:
-                scored = evaluate(stage.scored.tagger)
-                yield progress(scored, _note(position, scored, stage))
+                scored, is_best = _evaluate(position, stage, evaluate)
+                yield progress(scored, is_best)
         while position.step < limits.max_steps and position.stale < limits.patience and not out_of_time(stage):
             labeled, unlabeled = draw(stage, position.step)
             language = next((b.language for b in (labeled, unlabeled) if b is not None), "")
@@ -163,14 +163,14 @@ def fit(
             if position.step % limits.evaluate_every == 0 or position.step == limits.max_steps:
                 means = {name: total / count for name, (total, count) in sorted(position.sums.items())}
                 position.sums = {}
-                scored = evaluate(stage.scored.tagger)
-                yield progress(scored, _note(position, scored, stage), means)
+                scored, is_best = _evaluate(position, stage, evaluate)
+                yield progress(scored, is_best, means)
             else:
                 yield progress()
         if position.best_score is None:  # ended by time before its first evaluation
-            scored = evaluate(stage.scored.tagger)
-            yield progress(scored, _note(position, scored, stage))
-        stage.scored.tagger.load_state_dict(position.best_weights)
+            scored, is_best = _evaluate(position, stage, evaluate)
+            yield progress(scored, is_best)
+        stage.scored.take_over(position.best_weights)
         language = ""  # the end of a stage belongs to no draw
         final = progress(done=True)
         position.stage, position.step, position.begun = position.stage + 1, 0, False
@@ -179,14 +179,16 @@ def fit(
         yield final
 
 
-def _note(position: Position, scored: Scored, stage: Stage) -> bool:
-    """Record a dev score; True when it is the stage's best. A tie keeps the earlier weights."""
-    if position.best_score is not None and scored.value <= position.best_score:
-        position.stale += 1
-        return False
-    position.best_score, position.best_step, position.stale = scored.value, position.step, 0
-    position.best_weights = {name: weight.detach().cpu().clone() for name, weight in stage.scored.tagger.state_dict().items()}
-    return True
+def _evaluate(position: Position, stage: Stage, evaluate: Callable[[Tagger], Scored]) -> tuple[Scored, bool]:
+    """Score the stage's tagger and keep its weights when it is the stage's best so far. A tie keeps the earlier weights."""
+    with stage.scored.settled() as tagger:
+        scored = evaluate(tagger)
+        if position.best_score is not None and scored.value <= position.best_score:
+            position.stale += 1
+            return scored, False
+        position.best_score, position.best_step, position.stale = scored.value, position.step, 0
+        position.best_weights = {name: weight.detach().cpu().clone() for name, weight in tagger.state_dict().items()}
+    return scored, True
 
 
 def _add(position: Position, losses: dict[str, Tensor], stage: Stage, language: str) -> None:
