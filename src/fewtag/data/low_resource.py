@@ -64,8 +64,8 @@ class LowResource:
             seed: of the choice, per language independent of the other languages.
             languages: only these; None for all.
             dev_size: ``"full"``, or ``"matched"``: at most as many dev sentences as labeled ones (ambiguity A31).
-            dev_like: what ``"matched"`` counts as labeled where it is not ``labeled``: the upper bound of an experiment has every label, and
-                still stops by the dev sentences of the runs beside it.
+            dev_like: what ``"matched"`` counts as labeled where it is not ``labeled``: the upper bound of an experiment has every label,
+                and still stops by the dev sentences of the runs beside it.
 
         Raises:
             ConfigError: for a specification that cannot be read.

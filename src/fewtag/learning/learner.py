@@ -79,10 +79,11 @@ class Learner:
         """A fresh optimizer for a new stage; the weights stay as they are."""
         c, encoder, head = self.config, self.tagger.encoder, self.tagger.head
         lr = encoder.learning_rate if c.lr == "auto" else c.lr
-        head_lr = {"auto": lr * encoder.head_learning_rate / encoder.learning_rate, "same": lr}.get(str(c.head_lr))
+        ratio = {"auto": encoder.head_learning_rate / encoder.learning_rate, "same": 1.0}
+        head_lr = lr * ratio[c.head_lr] if isinstance(c.head_lr, str) else c.head_lr
         rows = encoder.vocabulary if self._table_mode == "lazy" else None
         body = [w for w in encoder.parameters() if w.requires_grad and w is not rows]
-        groups = [(body, lr), (list(head.parameters()), c.head_lr if head_lr is None else float(head_lr))]  # type: ignore[arg-type]
+        groups = [(body, lr), (list(head.parameters()), head_lr)]
         self._adam = Adam(groups, c.betas, c.epsilon, c.weight_decay)
         self._table = None if rows is None else Table(rows, lr, c.betas, c.epsilon, c.weight_decay)
 
