@@ -1,9 +1,9 @@
-"""Put the tables of docs/results.md together again from the JSON in benchmarks/results.
+"""Put the tables of README.md and docs/results.md together again from the JSON in benchmarks/results.
 
     python benchmarks/tables.py          # writes
     python benchmarks/tables.py --check  # exits 1 where a table differs from its JSON
 
-In the document each table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; NAME is a file in benchmarks/results.
+In a document each table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; NAME is a file in benchmarks/results, or ``summary``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENT = ROOT / "docs" / "results.md"
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md")
+SETS = {
+    "queries-0.05": "made shop queries, 12 languages",
+    "massive_slots": "assistant requests (MASSIVE), 5 languages",
+    "absa_rest16": "restaurant reviews (SemEval ABSA), 6 languages",
+    "wikineural_ner": "names in Wikipedia (WikiNEuRal), 4 languages",
+}
 _BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -26,8 +32,6 @@ def methods_table(found: dict[str, Any]) -> str:
     runs = found["runs"]
     languages = list(runs[0]["by_language"])
     summary = found["summary"]
-    multi = summary["supervised-multi"]["mean"]
-    gap = summary["supervised-full"]["mean"] - multi if "supervised-full" in summary else None
     head = ["method", *languages, "average", "sd", "difference from multi, by seed", "gap closed", "seconds"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for method, each in summary.items():
@@ -35,9 +39,9 @@ def methods_table(found: dict[str, Any]) -> str:
         scores = [f"{statistics.mean(run['by_language'][language] for run in own):.1f}" for language in languages]
         spread = f"{each['sd']:.2f}" if each["sd"] is not None else ""
         differences = "" if method == "supervised-multi" else " ".join(f"{value:+.1f}" for value in each["difference_from_multi"])
-        closed = f"{100 * (each['mean'] - multi) / gap:.0f} %" if gap and method not in ("supervised-multi", "supervised-full") else ""
+        gap = closed(summary, method) if "supervised-full" in summary and method not in ("supervised-multi", "supervised-full") else ""
         seconds = f"{statistics.median(run['seconds'] for run in own):.0f}"
-        lines.append("| " + " | ".join([method, *scores, f"**{each['mean']:.2f}**", spread, differences, closed, seconds]) + " |")
+        lines.append("| " + " | ".join([method, *scores, f"**{each['mean']:.2f}**", spread, differences, gap, seconds]) + " |")
     count = summary["supervised-multi"]["n"]
     about = f"Test span F1, {found['mode']}, mean of {count} seeds; labels kept: {found['labeled']}; encoder {found['encoder']}."
     return "\n".join([about, "", *lines, "", f"`{found['command']}`"])
@@ -50,8 +54,32 @@ def growth_table(found: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"`{found['command']}`"])
 
 
+def closed(summary: dict[str, Any], method: str) -> str:
+    """What a method brought of what labels would have: (method - multi) / (full - multi), in percent."""
+    multi, full = (summary[name]["mean"] for name in ("supervised-multi", "supervised-full"))
+    return f"{100 * (summary[method]['mean'] - multi) / (full - multi):.0f} %"
+
+
+def summary_table() -> str:
+    """One row a data set and encoder: multi, metats, full."""
+    lines = ["| data | labels | encoder | supervised-multi | metats | supervised-full | gap closed | seeds |", "|---|---:|---|---:|---:|---:|---:|---:|"]
+    for data, words in SETS.items():
+        for encoder in ("compact", "minilm"):
+            path = RESULTS / f"{data.split('_')[0].split('-')[0].replace('massive', 'slots')}-{encoder}.json"
+            if not path.exists():
+                continue
+            found = json.loads(path.read_text(encoding="utf-8"))
+            each = found["summary"]
+            means = [f"{each[name]['mean']:.1f}" for name in ("supervised-multi", "metats", "supervised-full")]
+            row = [words, found["labeled"], encoder, *means, closed(each, "metats"), str(each["metats"]["n"])]
+            lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
 def table(name: str) -> str:
-    """The table of one result file."""
+    """The table of one result file, or the summary of all."""
+    if name == "summary":
+        return summary_table()
     found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     return methods_table(found) if "summary" in found else growth_table(found)
 
@@ -62,12 +90,14 @@ def renewed(text: str) -> str:
 
 
 def main() -> None:
-    """Write the document, or say whether it is as it should be."""
-    before = DOCUMENT.read_text(encoding="utf-8")
-    after = renewed(before)
-    if "--check" in sys.argv:
-        raise SystemExit(0 if before == after else "docs/results.md differs from benchmarks/results; run python benchmarks/tables.py")
-    DOCUMENT.write_text(after, encoding="utf-8")
+    """Write the documents, or say whether they are as they should be."""
+    for document in DOCUMENTS:
+        before = document.read_text(encoding="utf-8")
+        after = renewed(before)
+        if "--check" not in sys.argv:
+            document.write_text(after, encoding="utf-8")
+        elif before != after:
+            raise SystemExit(f"{document.relative_to(ROOT)} differs from benchmarks/results; run python benchmarks/tables.py")
 
 
 if __name__ == "__main__":
