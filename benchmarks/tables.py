@@ -62,7 +62,8 @@ def closed(summary: dict[str, Any], method: str) -> str:
 
 def summary_table() -> str:
     """One row a data set and encoder: multi, metats, full."""
-    lines = ["| data | labels | encoder | supervised-multi | metats | supervised-full | gap closed | seeds |", "|---|---:|---|---:|---:|---:|---:|---:|"]
+    head = "| data | labels | encoder | supervised-multi | metats | supervised-full | gap closed | seeds |"
+    lines = [head, "|---|---:|---|---:|---:|---:|---:|---:|"]
     for data, words in SETS.items():
         for encoder in ("compact", "minilm"):
             path = RESULTS / f"{data.split('_')[0].split('-')[0].replace('massive', 'slots')}-{encoder}.json"
