@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from fewtag.encoders.encoder import Encoder, Inputs, Subwords
 from fewtag.encoders.layout import Chain, chain
+from fewtag.encoders.words import WordTable
 
 HASH_NAME = "crc32-utf8"  # CRC-32 of the UTF-8 bytes of "kind:text", modulo the number of buckets: the same on every platform
-_INT32 = 4  # bytes
 _MAX_UNITS = 48  # units of one token; a URL of 300 letters must not outweigh its sentence
 
 
@@ -90,8 +90,7 @@ class CompactEncoder(Encoder):
         self.config = config or CompactConfig()
         self.width = self.config.width
         self.max_positions = self.config.max_positions
-        # Bytes, not arrays: many small arrays that stay would keep the memory between them from being given back.
-        self._ids_of: dict[str, bytes] = {}
+        self._words = WordTable(self._units, spread=False)
         width = self.config.width
         self.table = nn.Parameter(torch.empty(self.config.buckets, width))
         self._sparse = False
@@ -110,26 +109,13 @@ class CompactEncoder(Encoder):
     def sparse_vocabulary(self, wanted: bool) -> None:
         self._sparse = wanted
 
-    def _token_ids(self, token: str) -> bytes:
-        ids = self._ids_of.get(token)
-        if ids is None:
-            units = units_of(token, self.config.ngrams)
-            buckets = [zlib.crc32(u.encode("utf-8", "surrogatepass")) % self.config.buckets for u in units]
-            ids = np.array(buckets, dtype=np.int32).tobytes()
-            if len(self._ids_of) >= 200_000:  # a bound on memory for endless streams of text
-                self._ids_of.clear()
-            self._ids_of[token] = ids
-        return ids
+    def _units(self, tokens: Sequence[str]) -> list[list[int]]:
+        """The buckets of each token's units."""
+        size, ngrams = self.config.buckets, self.config.ngrams
+        return [[zlib.crc32(u.encode("utf-8", "surrogatepass")) % size for u in units_of(token, ngrams)] for token in tokens]
 
     def tokenize(self, sentences: Sequence[Sequence[str]]) -> list[Subwords]:
-        result = []
-        for tokens in sentences:
-            parts = [self._token_ids(token) for token in tokens]
-            starts = np.zeros(len(parts) + 1, dtype=np.int32)
-            np.cumsum([len(part) // _INT32 for part in parts], out=starts[1:])
-            ids = np.frombuffer(b"".join(parts), dtype=np.int32)
-            result.append(Subwords(ids, starts, np.arange(len(parts) + 1, dtype=np.int32)))
-        return result
+        return self._words.gather(sentences)
 
     def pack(self, rows: Sequence[Subwords]) -> Inputs:
         lengths = np.array([len(row) for row in rows], dtype=np.int64)

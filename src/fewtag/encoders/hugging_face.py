@@ -15,8 +15,14 @@ from fewtag.encoders.bodies import ATTENTION, Packed, Plain
 from fewtag.encoders.encoder import Encoder, Inputs, Subwords
 from fewtag.encoders.layers import supports
 from fewtag.encoders.layout import plan
+from fewtag.encoders.words import WordTable
 from fewtag.errors import SetupError, missing_extra
 
+_PROBE = (  # words of many scripts and kinds, for `words_stand_apart`
+    ["a", "the", "New", "2019", "3,5", "don't", "e-mail", "naïve", "STRASSE", "straße", "ğüzel", "Москва", "東京", "の", "北京大学"]
+    + ["สวัสดี", "한국어", "مرحبا", "नमस्ते", ",", ".", "(", '"', "'", "#", "@", "€", "👍🏽", "👩\u200d👩\u200d👧", "##a", "▁a", "Ġa", "[CLS]", "<s>"]
+    + ["\u200b", "\u00a0", "a b", " a", "a ", "e\u0301", "x" * 120, "http://example.org/a?b=c&d=e"]
+)
 _UNLIMITED = 100_000  # tokenizers without a limit say something enormous
 
 
@@ -46,6 +52,8 @@ class HuggingFaceEncoder(Encoder):
         self._words = [_word_embeddings(model)]  # in a list: not a second child of this module
         self.body = Packed(model) if supports(model) else Plain(model)
         self.tokenizer = tokenizer
+        self._words_apart = words_stand_apart(tokenizer)
+        self._table = WordTable(self._word_pieces, spread=True)
         self.config = config
         self.width = int(config.hidden_size)
         limit = _model_limit(config)
@@ -110,39 +118,41 @@ class HuggingFaceEncoder(Encoder):
         raise SetupError(f"encoder {name!r} is neither on this machine nor to be had from the hub: {reason}")
 
     def tokenize(self, sentences: Sequence[Sequence[str]]) -> list[Subwords]:
-        filled = [list(tokens) for tokens in sentences]
-        if not filled:
-            return []
-        encoded = self.tokenizer(filled, is_split_into_words=True, add_special_tokens=False, truncation=False, verbose=False)
-        unknown = self.tokenizer.unk_token_id
+        if self._words_apart:
+            return self._table.gather(sentences)
         result = []
-        for index, tokens in enumerate(filled):
-            pieces: list[list[int]] = [[] for _ in tokens]
-            for piece, word in zip(encoded["input_ids"][index], encoded.word_ids(index), strict=True):
-                if word is not None:
-                    pieces[word].append(piece)
-            # A token the tokenizer knows nothing of (an odd control character) still gets a position, and so a tag.
-            # A single token longer than a window keeps its first pieces: its tag is read from the first.
-            kept = [(some or [unknown])[: self.max_positions] for some in pieces]
+        for pieces in _pieces(self.tokenizer, sentences):
+            kept = [self._whole(some) for some in pieces]
             starts = np.zeros(len(kept) + 1, dtype=np.int32)
             np.cumsum([len(some) for some in kept], out=starts[1:])
-            ids = np.array([piece for some in kept for piece in some], dtype=np.int32)
-            result.append(Subwords(ids, starts, starts))
+            result.append(Subwords(np.array([piece for some in kept for piece in some], dtype=np.int32), starts, starts))
         return result
+
+    def _word_pieces(self, words: Sequence[str]) -> list[list[int]]:
+        return [self._whole(some) for (some,) in _pieces(self.tokenizer, [[word] for word in words])]
+
+    def _whole(self, pieces: list[int]) -> list[int]:
+        # A token the tokenizer knows nothing of (an odd control character) still gets a position, and so a tag.
+        # A single token longer than a window keeps its first pieces: its tag is read from the first.
+        return (pieces or [self.tokenizer.unk_token_id])[: self.max_positions]
 
     def pack(self, rows: Sequence[Subwords]) -> Inputs:
         before, after = len(self._prefix), len(self._suffix)
-        lengths = [len(row.ids) for row in rows]
-        longest, tokens = max(lengths, default=0) + before + after, max([len(row) for row in rows], default=1) or 1
-        ids = np.full((len(rows), longest), self.tokenizer.pad_token_id or 0, dtype=np.int64)
-        mask, noisy = np.zeros((2, len(rows), longest), dtype=bool)
-        first = np.zeros((len(rows), tokens), dtype=np.int64)
-        for index, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-            ids[index, : length + before + after] = [*self._prefix, *row.ids.tolist(), *self._suffix]
-            mask[index, : length + before + after] = True
-            noisy[index, before : before + length] = True
-            first[index, : len(row)] = row.starts[:-1] + before
-        layout = plan([length + before + after for length in lengths], longest) if rows and isinstance(self.body, Packed) else None
+        inner = np.array([len(row.ids) for row in rows], dtype=np.int64)
+        tokens = np.array([len(row) for row in rows], dtype=np.int64)
+        lengths = inner + before + after
+        columns = np.arange(int(lengths.max(initial=before + after)))
+        mask = columns < lengths[:, None]
+        noisy = (columns >= before) & (columns < (before + inner)[:, None])
+        ids = np.full(mask.shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
+        ids[:, :before] = self._prefix
+        for place, special in enumerate(self._suffix):
+            ids[np.arange(len(rows)), before + inner + place] = special
+        first = np.zeros((len(rows), int(tokens.max(initial=1)) or 1), dtype=np.int64)
+        if rows:
+            ids[noisy] = np.concatenate([row.ids for row in rows])
+            first[np.arange(first.shape[1]) < tokens[:, None]] = np.concatenate([row.starts[:-1] for row in rows]) + before
+        layout = plan(lengths.tolist(), len(columns)) if rows and isinstance(self.body, Packed) else None
         return Inputs(torch.from_numpy(ids), None, torch.from_numpy(mask), torch.from_numpy(noisy), torch.from_numpy(first), layout)
 
     def embed(self, inputs: Inputs) -> Tensor:
@@ -165,6 +175,33 @@ class HuggingFaceEncoder(Encoder):
         self.tokenizer.model_max_length = self.max_length
         self.tokenizer.save_pretrained(folder)
         return {"model_type": self.config.model_type, "max_length": self.max_length}
+
+
+def _pieces(tokenizer: Any, sentences: Sequence[Sequence[str]]) -> list[list[list[int]]]:
+    """The pieces of each token of each sentence."""
+    filled = [list(tokens) for tokens in sentences]
+    if not filled:
+        return []
+    encoded = tokenizer(filled, is_split_into_words=True, add_special_tokens=False, truncation=False, verbose=False)
+    result = []
+    for index, tokens in enumerate(filled):
+        pieces: list[list[int]] = [[] for _ in tokens]
+        for piece, word in zip(encoded["input_ids"][index], encoded.word_ids(index), strict=True):
+            if word is not None:
+                pieces[word].append(piece)
+        result.append(pieces)
+    return result
+
+
+def words_stand_apart(tokenizer: Any) -> bool:
+    """Whether a tokenizer gives each word of a list the pieces it gives the word alone, tried on words of every kind.
+
+    The tokenizers we know do, since they take the words of a list one by one. One that looks at a word's neighbors is then asked for whole
+    sentences, always.
+    """
+    alone = {word: pieces for word, (pieces,) in zip(_PROBE, _pieces(tokenizer, [[word] for word in _PROBE]), strict=True)}
+    orders = (_PROBE, _PROBE[::-1], [word for word in _PROBE for _ in range(2)])
+    return all(_pieces(tokenizer, [order])[0] == [alone[word] for word in order] for order in orders)
 
 
 def _word_embeddings(model: Any) -> nn.Embedding | None:
