@@ -34,7 +34,7 @@ def check(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Check a data folder: counts, problems with file and line, and whether any entity gets lost. Exits 3 on errors."""
-    corpus = Corpus.from_dir(dir, languages=tuple(languages.split(",")) if languages else None)
+    corpus = Corpus.from_dir(dir, languages=tuple(languages.split(",")) if languages else None, arrays=not fix)
     find_oddities(corpus)
     counts = ledger(corpus, _windows(encoder) if encoder else None)
     table = statistics(corpus)

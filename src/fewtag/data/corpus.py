@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from fewtag.data.formats import FORMATS, read_file
+from fewtag.data.arrays import SentenceArrays
+from fewtag.data.cache import cached
+from fewtag.data.fast_conll import read_plain_conll
+from fewtag.data.formats import FORMATS, format_of, read_file, stem_of, stream_file
 from fewtag.data.problems import Problems
 from fewtag.errors import DataError
 from fewtag.text.sentence import Sentence
@@ -31,7 +34,7 @@ class Corpus:
     """
 
     name: str
-    sentences: dict[str, dict[str, list[Sentence]]]
+    sentences: dict[str, dict[str, Sequence[Sentence]]]
     problems: Problems = field(default_factory=Problems)
     paths: dict[str, dict[str, Path]] = field(default_factory=dict)
 
@@ -43,8 +46,10 @@ class Corpus:
     @cached_property
     def tag_set(self) -> TagSet:
         """The tag set of every labeled sentence in train, dev and test."""
-        splits = (some for parts in self.sentences.values() for name, some in parts.items() if name != "unlabeled")
-        return TagSet.from_sentences(s for some in splits for s in some)
+        splits = [some for parts in self.sentences.values() for name, some in parts.items() if name != "unlabeled"]
+        labels = {label for some in splits if isinstance(some, SentenceArrays) for label in some.labels}
+        rest = TagSet.from_sentences(s for some in splits if not isinstance(some, SentenceArrays) for s in some)
+        return TagSet((*labels, *rest.labels))
 
     @cached_property
     def files(self) -> dict[str, str]:
@@ -52,24 +57,22 @@ class Corpus:
         result = {}
         for language, splits in self.paths.items():
             for path in splits.values():
-                digest = hashlib.sha256()
-                with path.open("rb") as stream:
-                    while block := stream.read(1 << 20):
-                        digest.update(block)
-                result[f"{language}/{path.name}"] = digest.hexdigest()
+                result[f"{language}/{path.name}"] = _digest(path)
         return result
 
-    def split(self, name: str) -> dict[str, list[Sentence]]:
+    def split(self, name: str) -> dict[str, Sequence[Sentence]]:
         """Language -> sentences of one split, for the languages that have it."""
         return {language: parts[name] for language, parts in sorted(self.sentences.items()) if name in parts}
 
     @classmethod
-    def from_dir(cls, path: Path | str, languages: Sequence[str] | None = None) -> Corpus:
+    def from_dir(cls, path: Path | str, languages: Sequence[str] | None = None, *, arrays: bool = False) -> Corpus:
         """Read a data folder: ``data/en/train.conll`` or ``data/train.en.conll``, for train, dev, test and unlabeled.
 
         Args:
             path: the folder.
             languages: read only these; None for all.
+            arrays: hold CoNLL files and raw text as `fewtag.data.arrays.SentenceArrays`, for training and checking: a tenth of the memory,
+                and large files come from a cache the second time. The texts of raw sentences are not kept, only their tokens.
 
         Raises:
             DataError: when there is no folder, no file of a known name, or a language that was asked for is missing.
@@ -97,7 +100,7 @@ class Corpus:
             raise DataError(f"{root}: no files for {', '.join(missing)}; found the languages {', '.join(sorted(found)) or 'none'}")
         if not found:
             raise DataError(f"{root}: no data; expected {root}/en/train.conll or {root}/train.en.conll and the like")
-        return cls._read(root.resolve().name, found, problems)
+        return cls._read(root.resolve().name, found, problems, arrays)
 
     @classmethod
     def from_files(cls, files: Mapping[str, Mapping[str, Path | str]], name: str = "corpus") -> Corpus:
@@ -111,27 +114,60 @@ class Corpus:
         return cls.from_files({language: {"train": path} for language, path in files.items()}, name)
 
     @classmethod
-    def _read(cls, name: str, found: dict[str, dict[str, Path]], problems: Problems) -> Corpus:
+    def _read(cls, name: str, found: dict[str, dict[str, Path]], problems: Problems, arrays: bool = False) -> Corpus:
         corpus = cls(name, {}, problems, found)
         seen: dict[str, str] = {}
         for language, splits in sorted(found.items()):
             parts = corpus.sentences.setdefault(language, {})
             for split in (s for s in SPLITS if s in splits):
                 path = splits[split]
-                some = read_file(path, language=language, problems=problems)
+                some = (_as_arrays(path, language, split) if arrays else None) or _read_split(path, language, split, problems)
                 if not some:
                     problems.warn(path, 0, "empty-file", "the file holds no sentence")
-                if split == "unlabeled":
-                    some = [s.without_tags() for s in some]
-                elif some and all(s.tags is None for s in some):
+                parts[split] = some
+                if isinstance(some, SentenceArrays):
+                    continue
+                if split != "unlabeled" and some and all(s.tags is None for s in some):
                     problems.error(path, 0, "no-tags", f"no sentence of {split} has tags; raw text belongs into unlabeled.txt")
                 for sentence in some:
                     if sentence.id in seen:
                         before = seen[sentence.id]
                         problems.error(path, 0, "same-id", f"id {sentence.id!r} at {sentence.source} is also at {before}; ids must differ")
                     seen[sentence.id] = sentence.source
-                parts[split] = some
         return corpus
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_split(path: Path, language: str, split: str, problems: Problems) -> Sequence[Sentence]:
+    some = read_file(path, language=language, problems=problems)
+    return [s.without_tags() for s in some] if split == "unlabeled" else some
+
+
+def _as_arrays(path: Path, language: str, split: str) -> SentenceArrays | None:
+    """A file as arrays; None where it is not CoNLL or raw text, or has what only the line-by-line reader can handle."""
+    name, kind, is_raw = stem_of(path), format_of(path).name, split == "unlabeled"
+
+    def build() -> SentenceArrays | None:
+        if kind == "conll":
+            found = read_plain_conll(path, language, name)
+            return found.without_tags() if found is not None and is_raw else found
+        problems = Problems()
+        gathered = SentenceArrays.of(stream_file(path, language=language, problems=problems), language, str(path), name)
+        return gathered if len(gathered) and not len(problems) else None
+
+    if kind != "conll" and not (kind == "plain" and is_raw):
+        return None
+    try:
+        return cached(path, f"{_digest(path)}-{kind}{'-raw' if is_raw else ''}", language, name, build)
+    except (OSError, EOFError, DataError):
+        return None  # the line-by-line reader says what is wrong
 
 
 def _place_of(file: Path, root: Path) -> tuple[str, str] | None:

@@ -6,10 +6,11 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fewtag.data.arrays import HiddenTags, Joined, SentenceArrays, pick, tagged, without_tags
 from fewtag.data.corpus import Corpus
 from fewtag.data.files import write_text
 from fewtag.errors import ConfigError, DataError
@@ -18,7 +19,7 @@ from fewtag.text.tags import TagSet, spans_of
 
 _DEV_SHARE = 0.2  # of the labeled sentences, where there is no dev split
 _SPEC = re.compile(r"(\d+(?:\.\d+)?)(%|shot)?")
-ByLanguage = dict[str, list[Sentence]]
+ByLanguage = dict[str, Sequence[Sentence]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class LowResource:
     unlabeled: ByLanguage
     dev: ByLanguage
     test: ByLanguage
-    hidden: dict[str, tuple[str, ...]] = field(repr=False)
+    hidden: Mapping[str, tuple[str, ...]] = field(repr=False)
     tag_set: TagSet
     spec: str
     seed: int
@@ -73,30 +74,35 @@ class LowResource:
         """
         amount, unit = parse_spec(labeled)
         result: dict[str, ByLanguage] = {"labeled": {}, "unlabeled": {}, "dev": {}, "test": {}}
-        hidden: dict[str, tuple[str, ...]] = {}
+        hidden: list[Sequence[Sentence]] = []
         notes: list[str] = []
         for language in languages or corpus.languages:
             splits = corpus.sentences[language]
-            train = [s for s in splits.get("train", []) if s.tags is not None and len(s)]
+            train = tagged(splits.get("train", []))
             chooser = random.Random(f"{seed}/{language}/labeled")
             order = list(range(len(train)))
             chooser.shuffle(order)
-            dev = list(splits.get("dev", []))
+            dev: Sequence[Sentence] = splits.get("dev", [])
             if not dev and len(train) > 1:
                 count = max(1, int(_DEV_SHARE * count_of(amount, unit, train, order)))
-                dev, order = [train[i] for i in sorted(order[:count])], order[count:]
+                dev, order = pick(train, sorted(order[:count])), order[count:]
                 notes.append(f"{language} has no dev split: {len(dev)} labeled sentences of train are kept aside to decide when to stop")
-            chosen = set(order[: count_of(amount, unit, train, order)])
-            result["labeled"][language] = [s for i, s in enumerate(train) if i in chosen]
-            taken = chosen | {i for i in range(len(train)) if i not in set(order)}
-            rest = [s for i, s in enumerate(train) if i not in taken]
-            hidden.update({s.id: s.tags for s in rest if s.tags is not None})
-            raw = [s for s in (*splits.get("unlabeled", []), *(t for t in splits.get("train", []) if t.tags is None)) if len(s)]
-            result["unlabeled"][language] = [s.without_tags() for s in (*rest, *raw)]
+            count = count_of(amount, unit, train, order)
+            chosen, left = sorted(order[:count]), sorted(order[count:])
+            # A few stay objects, made once; they are drawn again and again.
+            result["labeled"][language] = list(pick(train, chosen))
+            rest = pick(train, left)
+            hidden.append(rest)
+            untagged = splits.get("train", [])
+            untagged = [] if isinstance(untagged, SentenceArrays) else [s for s in untagged if s.tags is None and len(s)]
+            raw = splits.get("unlabeled", [])
+            raw = raw if isinstance(raw, SentenceArrays) else [s for s in raw if len(s)]
+            parts = tuple(without_tags(part) for part in (rest, raw, untagged) if len(part))
+            result["unlabeled"][language] = parts[0] if len(parts) == 1 else Joined(parts)
             most = count_of(*(parse_spec(dev_like) if dev_like else (amount, unit)), train, order)
             if dev_size == "matched" and len(dev) > most:
                 picked = sorted(random.Random(f"{seed}/{language}/dev").sample(range(len(dev)), most))
-                dev = [dev[i] for i in picked]
+                dev = pick(dev, picked)
             result["dev"][language] = [s for s in dev if len(s)]
             result["test"][language] = [s for s in splits.get("test", []) if len(s)]
         if not any(result["labeled"].values()):
@@ -104,7 +110,7 @@ class LowResource:
         kept = {name: {lang: some for lang, some in part.items() if some} for name, part in result.items()}
         if not kept["dev"]:
             raise DataError(f"{corpus.name}: no dev split and too few labeled sentences to make one; add dev files")
-        return cls(**kept, hidden=hidden, tag_set=corpus.tag_set, spec=labeled, seed=seed, notes=notes)
+        return cls(**kept, hidden=HiddenTags(hidden), tag_set=corpus.tag_set, spec=labeled, seed=seed, notes=notes)
 
     def save_ids(self, path: Path) -> None:
         """Write which sentences were chosen."""

@@ -42,15 +42,17 @@ def _generator(*parts: object) -> np.random.Generator:
 class _Pool:
     """Sentences visited in epochs."""
 
-    def __init__(self, sentences: Sequence[Sentence], name: tuple[object, ...]) -> None:
+    def __init__(self, sentences: Sequence[Sentence], name: tuple[object, ...], raw: bool = False) -> None:
         self.sentences = sentences
+        self._raw = raw  # whatever tags there are come off as a sentence is taken
         self._name = name
         self._orders: dict[int, npt.NDArray[np.int64]] = {}
 
     def take(self, first: int, count: int) -> tuple[Sentence, ...]:
         """Sentences number ``first`` to ``first + count`` of the endless walk through the pool."""
         size = len(self.sentences)
-        return tuple(self.sentences[self._order(place // size)[place % size]] for place in range(first, first + count))
+        taken = (self.sentences[int(self._order(place // size)[place % size])] for place in range(first, first + count))
+        return tuple(sentence.without_tags() if self._raw else sentence for sentence in taken)
 
     def _order(self, epoch: int) -> npt.NDArray[np.int64]:
         if epoch not in self._orders:
@@ -98,8 +100,8 @@ class Stream:
         everything = [s for language in sorted(labeled) for s in labeled[language]]
         self._mix = _Pool(everything, (seed, "mixed"))
         self._labeled = {lang: _Pool(some, (seed, "labeled", lang)) for lang, some in labeled.items() if some}
-        raw = {lang: [s.without_tags() for s in some] for lang, some in unlabeled.items()} if use_raw else {}
-        self._unlabeled = {lang: _Pool(some, (seed, "unlabeled", lang)) for lang, some in raw.items() if some}
+        raw = unlabeled if use_raw else {}
+        self._unlabeled = {lang: _Pool(some, (seed, "unlabeled", lang), raw=True) for lang, some in raw.items() if some}
         self._before = [np.zeros(len(self.languages), dtype=np.int64)]  # draws of each language before block i
 
     def _block(self, number: int) -> npt.NDArray[np.int64]:

@@ -50,7 +50,7 @@ def run(
         DivergedError: when a loss is not finite.
     """
     folder = RunFolder(out)
-    corpus = corpus or Corpus.from_dir(config.data_dir, languages=config.data.languages or None)
+    corpus = corpus or Corpus.from_dir(config.data_dir, languages=config.data.languages or None, arrays=True)
     corpus.problems.raise_for_errors()
     data = data or sample(config, corpus)
     name, notes = choose_method(config, data)
@@ -128,7 +128,7 @@ def train(
     Raises:
         ConfigError, DataError, SetupError: for what the user can mend.
     """
-    corpus = data if isinstance(data, Corpus) else Corpus.from_dir(data)
+    corpus = data if isinstance(data, Corpus) else Corpus.from_dir(data, arrays=True)
     folder = str(data) if not isinstance(data, Corpus) else corpus.name
     given = {"data.dir": folder, "data.labeled": labeled, "method.name": method, "tagger.encoder": encoder, "train.seed": seed}
     values: dict[str, Any] = {}

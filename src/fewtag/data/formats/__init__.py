@@ -59,10 +59,15 @@ def format_of(path: Path, name: str | None = None) -> Format:
     raise DataError(f"{path}: no format has the suffix {suffix!r} (known: {known}); rename the file or name the format")
 
 
+def stem_of(path: Path) -> str:
+    """A file's name without its suffix: what the ids of its sentences are made of."""
+    name = path.name.removesuffix(".gz")
+    return name[: -len(Path(name).suffix)] if Path(name).suffix else name
+
+
 def stream_file(path: Path, *, language: str, problems: Problems, format: str | None = None, **options: object) -> Iterator[Sentence]:
     """Sentences of a file as they come, tags as written; ids given where the file has none."""
-    stem = path.name.removesuffix(".gz")
-    stem = stem[: -len(Path(stem).suffix)] if Path(stem).suffix else stem
+    stem = stem_of(path)
     for number, sentence in enumerate(format_of(path, format).read(path, language=language, problems=problems, **options), 1):
         yield sentence if sentence.id else replace(sentence, id=f"{language}/{stem}:{number}")
 
