@@ -66,9 +66,11 @@ def predict(
 
 def _load(model: Path, device: str, batch_tokens: int, threshold: float) -> Predictor:
     from fewtag.tagger.allocator import return_pages
+    from fewtag.tagger.cores import use_granted
     from fewtag.training.prepare import pick_device
 
     return_pages()
+    use_granted()
     return load(model, device=str(pick_device(device)), batch_tokens=batch_tokens, threshold=threshold)
 
 

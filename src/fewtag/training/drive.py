@@ -11,6 +11,7 @@ from fewtag.data.low_resource import LowResource
 from fewtag.errors import FewtagError
 from fewtag.methods import row
 from fewtag.methods.method import Stage
+from fewtag.tagger.cores import use_granted
 from fewtag.training.checkpoint import Checkpoints
 from fewtag.training.draws import Draws
 from fewtag.training.fit import DivergedError, Position, Progress, fit
@@ -35,7 +36,9 @@ class Drive:
     def __init__(self, config: RunConfig, folder: RunFolder, data: LowResource, name: str, listener: Listener) -> None:
         self.config, self.folder, self.data, self.listener = config, folder, data, listener
         self.device = pick_device(config.train.device)
-        if config.train.threads != "auto":
+        if config.train.threads == "auto":
+            use_granted()
+        else:
             torch.set_num_threads(config.train.threads)
         self.name = name
         self.method = build_method(name, config, data, self.device)

@@ -13,6 +13,7 @@ from fewtag.errors import ConfigError, SetupError
 from fewtag.learning.seeding import stable_seed
 from fewtag.methods import METHODS, resolve, row
 from fewtag.methods.method import Method
+from fewtag.tagger.cores import granted
 from fewtag.tagger.precision import has_bf16, use_bf16
 from fewtag.tagger.tagger import Tagger
 from fewtag.training.run_config import RunConfig
@@ -115,7 +116,7 @@ def machine(config: RunConfig) -> dict[str, Any]:
         SetupError: when the configured device is not there.
     """
     device = pick_device(config.train.device)
-    threads = torch.get_num_threads() if config.train.threads == "auto" else config.train.threads
+    threads = min(torch.get_num_threads(), granted()) if config.train.threads == "auto" else config.train.threads
     fast = has_bf16(device)
     return {"device": str(device), "threads": threads, "fast_bf16": fast, "precision": config.tagger.precision}
 
