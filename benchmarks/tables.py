@@ -49,8 +49,10 @@ def methods_table(found: dict[str, Any]) -> str:
 
 def growth_table(found: dict[str, Any]) -> str:
     """Time and memory by number of lines."""
-    lines = ["| command | lines | seconds | CPU seconds | peak MB |", "|---|---:|---:|---:|---:|"]
-    lines += [f"| {r['verb']} | {r['lines']:,} | {r['seconds']} | {r['cpu_seconds']} | {r['peak_mb']} |" for r in found["rows"]]
+    lines = ["| command | lines | languages | seconds | CPU seconds | peak MB |", "|---|---:|---:|---:|---:|---:|"]
+    columns = ("verb", "lines", "languages", "seconds", "cpu_seconds", "peak_mb")
+    rows = [{"languages": 1, **row, "lines": f"{row['lines']:,}"} for row in found["rows"]]
+    lines += ["| " + " | ".join(str(row[column]) for column in columns) + " |" for row in rows]
     return "\n".join([*lines, "", f"`{found['command']}`"])
 
 
