@@ -70,8 +70,9 @@ def _load(model: Path, device: str, batch_tokens: int, threshold: float) -> Pred
     from fewtag.training.prepare import pick_device
 
     return_pages()
-    use_granted()
-    return load(model, device=str(pick_device(device)), batch_tokens=batch_tokens, threshold=threshold)
+    predictor = load(model, device=str(pick_device(device)), batch_tokens=batch_tokens, threshold=threshold)
+    use_granted(predictor.tagger.encoder.gains_from_threads)  # type: ignore[attr-defined]
+    return predictor
 
 
 def _tagged(predictor: Predictor, records: Iterator[Record], format: str, tally: _Tally) -> Iterator[str]:

@@ -97,6 +97,7 @@ class Encoder(nn.Module, ABC):
         head_learning_rate: the same for the head on top of it.
         gains_from_bf16: whether its matrix products are large enough for bfloat16 to pay.
         bf16: whether its matrix products run in bfloat16 now; weights, embeddings and what it returns stay float32.
+        gains_from_threads: whether its operations are large enough for several threads to pay on a CPU.
     """
 
     kind: ClassVar[str]
@@ -106,6 +107,7 @@ class Encoder(nn.Module, ABC):
     head_learning_rate: float
     gains_from_bf16: ClassVar[bool] = False
     bf16: bool = False
+    gains_from_threads: ClassVar[bool] = True
 
     @property
     def vocabulary(self) -> nn.Parameter | None:

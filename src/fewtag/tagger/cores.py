@@ -37,13 +37,16 @@ def _quota(root: Path) -> float | None:
         return None
 
 
-def use_granted() -> int:
+def use_granted(encoder_gains: bool = True) -> int:
     """Lower torch's threads to the cores that were granted; fewer, as the user may have set them, stay.
+
+    Args:
+        encoder_gains: whether more than one thread pays for the encoder in use.
 
     Returns:
         Threads from now on.
     """
-    number = min(torch.get_num_threads(), granted())
+    number = min(torch.get_num_threads(), granted() if encoder_gains else 1)
     if number != torch.get_num_threads():
         torch.set_num_threads(number)
     return number

@@ -36,12 +36,12 @@ class Drive:
     def __init__(self, config: RunConfig, folder: RunFolder, data: LowResource, name: str, listener: Listener) -> None:
         self.config, self.folder, self.data, self.listener = config, folder, data, listener
         self.device = pick_device(config.train.device)
-        if config.train.threads == "auto":
-            use_granted()
-        else:
-            torch.set_num_threads(config.train.threads)
         self.name = name
         self.method = build_method(name, config, data, self.device)
+        if config.train.threads != "auto":
+            torch.set_num_threads(config.train.threads)
+        elif self.device.type == "cpu":
+            use_granted(self.method.delivered.tagger.encoder.gains_from_threads)
         self.position = Position()
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.seconds = 0.0

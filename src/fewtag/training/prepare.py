@@ -8,7 +8,7 @@ import torch
 
 from fewtag.data.corpus import Corpus
 from fewtag.data.low_resource import LowResource
-from fewtag.encoders import build_encoder
+from fewtag.encoders import CompactEncoder, Encoder, build_encoder
 from fewtag.errors import ConfigError, SetupError
 from fewtag.learning.seeding import stable_seed
 from fewtag.methods import METHODS, resolve, row
@@ -116,7 +116,9 @@ def machine(config: RunConfig) -> dict[str, Any]:
         SetupError: when the configured device is not there.
     """
     device = pick_device(config.train.device)
-    threads = min(torch.get_num_threads(), granted()) if config.train.threads == "auto" else config.train.threads
+    kind = CompactEncoder if config.tagger.encoder == CompactEncoder.kind else Encoder
+    most = granted() if kind.gains_from_threads else 1
+    threads = min(torch.get_num_threads(), most) if config.train.threads == "auto" else config.train.threads
     fast = has_bf16(device)
     return {"device": str(device), "threads": threads, "fast_bf16": fast, "precision": config.tagger.precision}
 

@@ -47,7 +47,7 @@ class TrainConfig(LearnerConfig):
     patience: int = Field(default=6, ge=1)  # evaluations without a better dev score
     max_time: str = ""  # "2h", "30m", "90s"; empty: no limit
     checkpoint_seconds: float = 60.0
-    threads: int | Auto = "auto"  # auto: the cores the machine or its container grants, or fewer where OMP_NUM_THREADS says so
+    threads: int | Auto = "auto"  # auto: the cores this process was granted, one for compact; fewer where OMP_NUM_THREADS says so
     device: str = "auto"
 
     def learner(self) -> LearnerConfig:
