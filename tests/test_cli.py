@@ -102,7 +102,7 @@ def test_check_fix_writes_what_check_accepts(tmp_path: Path) -> None:
     assert first.returncode == 3
     again = fewtag("check", "fixed", folder=tmp_path)
     assert again.returncode == 0, again.stdout
-    assert "1 sentences written" in first.stderr
+    assert "1 sentence written" in first.stderr
 
 
 def test_split_writes_a_folder_to_train_on(place: Path) -> None:
@@ -166,3 +166,34 @@ def test_help_names_every_verb_and_the_exit_codes(place: Path) -> None:
     printed = fewtag("--help", folder=place).stdout
     assert all(verb in printed for verb in VERBS)
     assert "Exit codes" in printed
+
+
+def test_what_cannot_begin_leaves_nothing_behind(place: Path) -> None:
+    for wrong in (["--set", "method.weight_metta=1"], ["--max-time", "soon"], ["--encoder", "./none"]):
+        done = fewtag("train", "data", "-o", "typo", *wrong, folder=place)
+        assert done.returncode in (2, 4), done.stderr
+        assert not (place / "typo").exists()
+
+
+def test_repaired_copies_leave_out_what_could_not_be_read(tmp_path: Path) -> None:
+    data = tmp_path / "data" / "fr"
+    data.mkdir(parents=True)
+    (data / "train.conll").write_bytes("café\tB-x\n\n".encode("latin-1") + "thé\tB-x\nnoir\tI-x\n".encode())
+    done = fewtag("check", "data", "--fix", "fixed", folder=tmp_path)
+    assert done.returncode == 3 and "1 sentence written to fixed; 1 that were read with errors are left out" in done.stderr
+    assert [s.tokens for s in Corpus.from_dir(tmp_path / "fixed").sentences["fr"]["train"]] == [("thé", "noir")]
+
+
+def test_the_output_of_predict_goes_by_its_suffix(place: Path) -> None:
+    done = fewtag("predict", "run/model", "-o", "tagged.conll", "-q", folder=place, stdin="red shoes\n")
+    assert done.returncode == 0, done.stderr
+    assert [line.split("\t")[0] for line in (place / "tagged.conll").read_text().splitlines() if "\t" in line] == ["red", "shoes"]
+
+
+def test_settings_may_be_written_as_people_write_them(place: Path) -> None:
+    settings = ["--set", "data.labeled=4", "--set", "data.languages=en,ja", "--set", "train.max_time=1"]
+    done = fewtag("train", "data", "-o", "loose", "-m", "supervised-multi", *settings, folder=place)
+    assert done.returncode == 0, done.stderr
+    assert "the time of 1 is up for stage supervised" in done.stderr and "max_time 1 ended" in (place / "loose" / "report.md").read_text()
+    other = fewtag("train", "elsewhere", "-o", "loose", "--resume", folder=place)
+    assert other.returncode == 2 and "leave DIR out" in other.stderr

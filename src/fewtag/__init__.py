@@ -40,7 +40,14 @@ def __getattr__(name: str) -> Any:
     """
     if name not in _PLACES:
         raise AttributeError(f"module 'fewtag' has no attribute {name!r}")
-    value = getattr(import_module(_PLACES[name]), name)
+    try:
+        value = getattr(import_module(_PLACES[name]), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("torch", "safetensors", "transformers"):
+            raise
+        from fewtag.errors import missing_extra
+
+        raise missing_extra(str(error.name), "train") from None
     globals()[name] = value  # asked once
     return value
 

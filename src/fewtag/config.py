@@ -9,9 +9,9 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from fewtag.errors import ConfigError, nearest
 
@@ -23,6 +23,18 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _as_words(value: Any) -> Any:
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, BeforeValidator(_as_text)]  # "200" may be written 200
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_words)]  # ["de", "no"] may be written "de,no"
 
 C = TypeVar("C", bound=Config)
 
@@ -41,18 +53,32 @@ def build(model: type[C], values: Mapping[str, Any], where: str = "configuration
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        lines = [_sentence(model, item) for item in error.errors()]
-        raise ConfigError(f"{where}: " + "; ".join(lines)) from None
+        lines: dict[str, list[Any]] = {}
+        for item in error.errors():
+            lines.setdefault(".".join(map(str, _path_in(model, item))), []).append(item)
+        raise ConfigError(f"{where}: " + "; ".join(_sentence(model, path, items) for path, items in lines.items())) from None
 
 
-def _sentence(model: type[BaseModel], item: Any) -> str:
-    path = ".".join(str(part) for part in item["loc"])
+def _path_in(model: type[BaseModel], item: Any) -> tuple[Any, ...]:
+    """Where a mistake is, without the names of the kinds of values that were tried there."""
+    location = item["loc"]
+    if item["type"] == "extra_forbidden":
+        return tuple(location)
+    for depth in range(len(location)):
+        if str(location[depth]) not in _keys_at(model, location[:depth]):
+            return tuple(location[:depth])
+    return tuple(location)
+
+
+def _sentence(model: type[BaseModel], path: str, items: list[Any]) -> str:
+    item = items[0]
     if item["type"] == "extra_forbidden":
         valid = _keys_at(model, item["loc"][:-1])
         near = nearest(str(item["loc"][-1]), valid)
         hint = f", did you mean {near!r}?" if near else f" (valid keys: {', '.join(sorted(valid))})"
         return f"unknown key {path!r}{hint}"
-    return f"{path} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
+    reasons = dict.fromkeys(f"{each['msg'][0].lower()}{each['msg'][1:]}" for each in items)
+    return f"{path} = {item['input']!r}: {', or '.join(reasons)}"
 
 
 def _keys_at(model: type[BaseModel], path: Iterable[Any]) -> set[str]:

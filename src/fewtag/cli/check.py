@@ -13,6 +13,7 @@ import typer
 from fewtag.cli.extras import need_training
 from fewtag.data.corpus import Corpus
 from fewtag.data.formats import FORMATS
+from fewtag.data.formats.scheme import place_of
 from fewtag.data.ledger import Ledger, Windows, find_oddities, ledger
 from fewtag.data.statistics import Statistics, statistics
 from fewtag.errors import ConfigError
@@ -50,7 +51,12 @@ def check(
     else:
         _print(corpus, table, counts, all_)
         through = f"file, tokens and windows of {encoder}" if encoder else "file and tokens"
-        print(f"{'0 entities' if not lost else 'Entities were'} lost between {through}." if not lost else "Entities were lost, see above.")
+        if lost:
+            print("Entities were lost, see above.")
+        elif problems.errors:
+            print(f"No entity of what could be read was lost between {through}; for the rest see the errors.")
+        else:
+            print(f"0 entities lost between {through}.")
     if fix is not None:
         _write_repaired(corpus, fix)
     if problems.errors or (strict and len(problems)):
@@ -98,13 +104,19 @@ def _windows(name: str) -> Windows:
 def _write_repaired(corpus: Corpus, out: Path) -> None:
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out} is not empty; give --fix a new folder")
-    written = 0
+    written = left = 0
+    # Every other error keeps its sentence from being read at all; a line in another encoding is read with replacement characters.
+    wrong = {(problem.path, problem.line) for problem in corpus.problems.errors if problem.kind == "encoding"}
     for language, splits in corpus.sentences.items():
-        for split, sentences in splits.items():
+        for split, some in splits.items():
+            sentences = [s for s in some if not any(place_of(s, token) in wrong for token in range(max(1, len(s))))]
+            left += len(some) - len(sentences)
             name = "jsonl" if split == "unlabeled" or any(s.text is not None for s in sentences) else "conll"
             write = FORMATS[name].write
             assert write is not None, "both formats can be written"
             write(sentences, out / language / f"{split}{FORMATS[name].suffixes[0]}")
             written += len(sentences)
-    left = len([p for p in corpus.problems.errors if p.line])
-    print(f"{written} sentences written to {out}; {left} with errors are left out and listed above", file=sys.stderr)
+    unread = len([p for p in corpus.problems.errors if p.line])
+    said = f"; {left} that were read with errors are left out" if left else ""
+    noun = "sentence" if written == 1 else "sentences"
+    print(f"{written} {noun} written to {out}{said}" + (f"; {unread} errors are listed above" if unread else ""), file=sys.stderr)

@@ -21,7 +21,9 @@ def evaluate(
     languages: Annotated[str | None, typer.Option("--langs", help="Only these languages, e.g. en,de.")] = None,
     bootstrap: Annotated[int, typer.Option("--bootstrap", help="Resamples for the intervals; 0: none.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Of the resamples.")] = 13,
-    fail_under: Annotated[float | None, typer.Option("--fail-under", help="Exit 5 when the average F1 is below this: 0.80 or 80.")] = None,
+    fail_under: Annotated[
+        float | None, typer.Option("--fail-under", min=0, max=100, help="Exit 5 when the average F1 is below this: 0.80 or 80.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda:0.")] = "auto",
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:

@@ -41,7 +41,7 @@ def info(json_: Annotated[bool, typer.Option("--json", help="Print one JSON obje
     for package, version in found["packages"].items():
         print(f"  {package:14}{version or 'not installed' + (' (pip install fewtag[train])' if package in _PACKAGES[4:] else '')}")
     for kind in ("formats", "methods"):
-        print(kind)
+        print(kind if kind in found else f"{kind}: known with fewtag[train]")
         for name, about in found.get(kind, {}).items():
             print(f"  {name:20}{about}")
     for kind in ("encoders", "devices"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,12 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a fewtag.toml that is there.")] = False,
 ) -> None:
     """Look at a data folder and write a commented fewtag.toml into it."""
+    if find_spec("torch"):  # without it the names are not known; train will say so
+        from fewtag.methods import row
+
+        _ = method == "auto" or row(method)
+    if encoder.startswith((".", "/", "~")) and not Path(encoder).is_dir():
+        raise ConfigError(f"encoder {encoder!r}: no such folder; give compact, an existing folder, or a name on the Hugging Face hub")
     corpus = Corpus.from_dir(dir)
     path = dir / "fewtag.toml"
     if path.exists() and not force:

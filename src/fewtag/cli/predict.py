@@ -28,7 +28,7 @@ def predict(
     model: Annotated[Path, typer.Argument(help="Tagger folder, e.g. runs/first/model.")],
     files: Annotated[list[str] | None, typer.Argument(help="Files or quoted patterns, .gz too; standard input when none.")] = None,
     in_format: Annotated[str, typer.Option("--in-format", help="txt (a text a line), jsonl, conll; auto: by suffix.")] = "auto",
-    out_format: Annotated[str, typer.Option("--out-format", help="jsonl or conll.")] = "jsonl",
+    out_format: Annotated[str, typer.Option("--out-format", help="jsonl or conll; auto: by the suffix of -o.")] = "auto",
     lang: Annotated[str | None, typer.Option("--lang", help="Language of inputs that do not say theirs, e.g. de.")] = None,
     threshold: Annotated[float, typer.Option("--threshold", min=0.0, max=1.0, help="Leave out entities with a lower score.")] = 0.0,
     batch_tokens: Annotated[int, typer.Option("--batch-tokens", min=1, help="Padded tokens per batch.")] = 4096,
@@ -42,12 +42,16 @@ def predict(
     Example: cat mails.txt | fewtag predict runs/first/model > mails.jsonl
     """
     need_training()
+    if out_format == "auto":
+        out_format = "conll" if out is not None and ".conll" in out.suffixes else "jsonl"
     if out_format not in WRITERS:
         raise ConfigError(unknown("output format", out_format, WRITERS))
     if out is not None and out.is_dir():
         raise ConfigError(f"{out} is a folder; name a file in it, such as {out / 'tagged.jsonl'}")
     if out is not None and out.exists() and not force:
         raise ConfigError(f"{out} exists; use --force to replace it")
+    if out is not None and any(Path(name).resolve() == out.resolve() for name in files or []):
+        raise ConfigError(f"{out} is also an input; choose another -o")
     records = read_inputs(files or [], format=in_format, language=lang or "und")
     predictor = _load(model, device, batch_tokens, threshold)
     known = getattr(predictor.tagger, "languages", ())

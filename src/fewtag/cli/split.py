@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fewtag.data.corpus import Corpus
+from fewtag.data.corpus import Corpus, data_files
 from fewtag.data.formats import FORMATS
 from fewtag.data.low_resource import LowResource
 from fewtag.errors import ConfigError
@@ -21,18 +21,22 @@ def split(
     labeled: Annotated[str, typer.Option("--labeled", help="Per language: 1%, 200 (sentences) or 5shot (spans of each label).")],
     languages: Annotated[str | None, typer.Option("--langs", help="Only these languages, e.g. en,de.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the choice.")] = 13,
-    force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the data files of a folder that is not empty.")] = False,
 ) -> None:
     """Keep a few labels per language and strip the rest: a low-resource data folder.
 
     Example: fewtag split data -o data-1pct --labeled 1%
     """
+    if out.resolve() == dir.resolve():
+        raise ConfigError(f"{out} is the data folder itself, and its labels would be lost; choose another -o")
     if out.exists() and any(out.iterdir()) and not force:
-        raise ConfigError(f"{out} is not empty; use --force to write into it")
+        raise ConfigError(f"{out} is not empty; use --force to replace the data files in it")
     chosen = tuple(languages.split(",")) if languages else None
     corpus = Corpus.from_dir(dir, languages=chosen)
     corpus.problems.raise_for_errors()
     data = LowResource.sample(corpus, labeled=labeled, seed=seed)
+    for old in data_files(out):  # a file of another format would stand beside the new one
+        old.unlink()
     rows = []
     for language in corpus.languages:
         parts = {"train": data.labeled, "dev": data.dev, "test": data.test, "unlabeled": data.unlabeled}

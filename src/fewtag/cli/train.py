@@ -72,6 +72,8 @@ def train(
         if given or set_ or config:
             raise ConfigError(f"a resumed run keeps its configuration; leave out {', '.join(given) or '-c and --set'}, or start a new run")
         settings = resume_config(out)
+        if dir is not None and dir.resolve() != settings.data_dir.resolve():
+            raise ConfigError(f"{out} was begun on {settings.data_dir}, not on {dir}; leave DIR out, or start a new run with another -o")
     else:
         settings = run_config(config, set_ or [], flags, dir)
     stop = _StopRequest()

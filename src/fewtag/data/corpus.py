@@ -79,16 +79,18 @@ class Corpus:
         """
         root = Path(path)
         if not root.is_dir():
-            raise DataError(f"{root}: no such folder")
+            raise DataError(f"{root}: is a file; give the data folder it lies in" if root.exists() else f"{root}: no such folder")
         problems = Problems()
         found: dict[str, dict[str, Path]] = {}
-        for file in sorted(p for pattern in ("*", "*/*") for p in root.glob(pattern) if p.is_file()):
+        there: set[str] = set()
+        for file in _files(root):
             place = _place_of(file, root)
             if place is None:
                 if file.name.lower() not in _QUIET and not file.name.startswith("."):
                     problems.warn(file, 0, "ignored", "ignored: not named after a split (train, dev, test, unlabeled) with a known suffix")
                 continue
             language, split = place
+            there.add(language)
             if languages is not None and language not in languages:
                 continue
             if split in found.get(language, {}):
@@ -97,7 +99,7 @@ class Corpus:
             found.setdefault(language, {})[split] = file
         missing = sorted(set(languages or ()) - set(found))
         if missing:
-            raise DataError(f"{root}: no files for {', '.join(missing)}; found the languages {', '.join(sorted(found)) or 'none'}")
+            raise DataError(f"{root}: no files for {', '.join(missing)}; found the languages {', '.join(sorted(there)) or 'none'}")
         if not found:
             raise DataError(f"{root}: no data; expected {root}/en/train.conll or {root}/train.en.conll and the like")
         return cls._read(root.resolve().name, found, problems, arrays)
@@ -168,6 +170,15 @@ def _as_arrays(path: Path, language: str, split: str) -> SentenceArrays | None:
         return cached(path, f"{_digest(path)}-{kind}{'-raw' if is_raw else ''}", language, name, build)
     except (OSError, EOFError, DataError):
         return None  # the line-by-line reader says what is wrong
+
+
+def _files(root: Path) -> list[Path]:
+    return sorted(p for pattern in ("*", "*/*") for p in root.glob(pattern) if p.is_file())
+
+
+def data_files(root: Path) -> list[Path]:
+    """The files of a folder that `Corpus.from_dir` would read."""
+    return [file for file in _files(root) if _place_of(file, root) is not None]
 
 
 def _place_of(file: Path, root: Path) -> tuple[str, str] | None:

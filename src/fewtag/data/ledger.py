@@ -56,12 +56,15 @@ def count_in_file(path: Path) -> int | None:
             try:
                 record = json.loads(line)
                 given = next((record[k] for k in ("entities", "spans", "label", "labels") if k in record), None)
+                tags = record.get("tags", record.get("ner_tags"))
             except (ValueError, AttributeError, TypeError):
                 continue
-            if isinstance(given, list):
-                count += len({json.dumps([s["start"], s["end"], s["label"]] if isinstance(s, dict) and "start" in s else s) for s in given})
-            elif isinstance(record.get("tags"), list):
-                count += len(spans_of([str(t) for t in record["tags"]]))
+            if "tokens" in record:
+                count += len(spans_of([str(t) for t in tags])) if isinstance(tags, list) else 0
+            elif given is not None:
+                some = given if isinstance(given, list) else [given]
+                keys = ("start", "end", "label", "entity_group", "type")
+                count += len({json.dumps([s.get(k) for k in keys] if isinstance(s, dict) else s) for s in some})
         return count
     return 0 if kind == "plain" else None
 

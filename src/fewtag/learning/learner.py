@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from fewtag.config import Config
@@ -21,11 +22,11 @@ from fewtag.tagger.tagger import Noise, Tagger
 class LearnerConfig(Config):
     """Adam and clipping (paper section 5; ambiguities A20 and A28)."""
 
-    lr: float | Literal["auto"] = "auto"  # auto: what the encoder is usually trained with
-    head_lr: float | Literal["auto", "same"] = "auto"  # prototype: ten times the encoder's helps a pre-trained one
+    lr: PositiveFloat | Literal["auto"] = "auto"  # auto: what the encoder is usually trained with
+    head_lr: PositiveFloat | Literal["auto", "same"] = "auto"  # prototype: ten times the encoder's helps a pre-trained one
     betas: tuple[float, float] = (0.9, 0.999)  # Kingma and Ba 2015
-    epsilon: float = 1e-8
-    weight_decay: float = 0.0  # A28: plain Adam
+    epsilon: NonNegativeFloat = 1e-8
+    weight_decay: NonNegativeFloat = 0.0  # A28: plain Adam
     clip_norm: Literal[1, 2] = 2  # A20: the printed text clips the 1-norm
     clip_threshold: float = 1.0  # a norm above this ...
     clip_target: float = 1.0  # ... is rescaled to this

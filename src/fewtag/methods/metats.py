@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from fewtag.config import Config
+from fewtag.config import Config, Share
 from fewtag.learning.feedback import Feedback, FeedbackConfig
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy, soft_cross_entropy
@@ -27,16 +28,16 @@ from fewtag.tagger.tagger import Tagger
 class MetaTSConfig(Config):
     """The hyper-parameters of MetaTS; defaults are the corrected reading, ``metats-paper`` overrides them with the printed one."""
 
-    noise_variance: float = 0.01  # sigma^2, Table 2 (O-NER)
+    noise_variance: NonNegativeFloat = 0.01  # sigma^2, Table 2 (O-NER)
     noise_relative: bool = True  # sigma in units of the embeddings' rms, so that it means the same for every encoder; printed: absolute
-    temperature: float = 0.7  # tau, Table 2
+    temperature: PositiveFloat = 0.7  # tau, Table 2
     temperature_mode: Literal["sharpen", "literal"] = "sharpen"  # A11
-    threshold: float = 0.6  # epsilon, Table 2; compared with the untempered probability (A12)
+    threshold: Share = 0.6  # epsilon, Table 2; compared with the untempered probability (A12)
     denominator: Literal["all", "kept"] = "all"  # A13: the printed sum divides by every token
-    label_smoothing: float = 0.15  # section 5; student and teacher targets (A10)
-    finetune_smoothing: float = 0.15  # A26: as in the first stage
-    weight_reg: float = 0.03  # A8: LOG.md 2026-11-24; more pulls a warmed-up teacher down; printed: 1
-    weight_meta: float = 0.001  # A8: with standardized feedback, LOG.md 2026-11-24; printed: 1
+    label_smoothing: Share = 0.15  # section 5; student and teacher targets (A10)
+    finetune_smoothing: Share = 0.15  # A26: as in the first stage
+    weight_reg: NonNegativeFloat = 0.03  # A8: LOG.md 2026-11-24; more pulls a warmed-up teacher down; printed: 1
+    weight_meta: NonNegativeFloat = 0.001  # A8: with standardized feedback, LOG.md 2026-11-24; printed: 1
     clean_pass: Literal["eval", "train"] = "eval"  # A19: mode of the teacher's pseudo-labeling pass
     feedback: FeedbackConfig = FeedbackConfig()
     warmup: bool = True  # A24: the teacher first learns from the labeled sentences

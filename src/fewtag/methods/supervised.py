@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from fewtag.config import Config
+from fewtag.config import Config, Share
 from fewtag.learning.learner import Learner, LearnerConfig
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.seeding import Key
@@ -18,7 +18,7 @@ from fewtag.tagger.tagger import Tagger
 class SupervisedConfig(Config):
     """Token cross-entropy on labeled sentences."""
 
-    label_smoothing: float = 0.15  # paper section 5, the same as the teacher's L_sup
+    label_smoothing: Share = 0.15  # paper section 5, the same as the teacher's L_sup
 
 
 def supervised_step(learner: Learner, label_smoothing: float) -> Callable[[Batch | None, Batch | None, Key], dict[str, Tensor]]:

@@ -119,8 +119,8 @@ def _about(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise SetupError(f"{folder}: no such folder")
     if not path.exists():
-        inner = [p.name for p in (folder / "model", *sorted(folder.glob("languages/*/model"))) if (p / _ABOUT).exists()]
-        hint = f"; did you mean {folder / inner[0]}?" if inner and inner[0] == "model" and (folder / "model").exists() else ""
+        inner = [p for p in (folder / "model", *sorted(folder.glob("languages/*/model"))) if (p / _ABOUT).exists()]
+        hint = f"; did you mean {inner[0]}?" if inner else ""
         raise SetupError(f"{folder} is not a tagger folder: {_ABOUT} is missing{hint}")
     try:
         about: dict[str, Any] = json.loads(path.read_text("utf-8"))

@@ -46,6 +46,7 @@ class Drive:
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.seconds = 0.0
         self.limit = parse_time(config.train.max_time)
+        self.cut_short: list[str] = []  # stages that max_time ended
         self.num_labeled = sum(len(some) for some in data.labeled.values())
         efforts = {"supervised": 0.3, "semi_supervised": 0.55, "finetune": 0.15}
         shares = [efforts[stage.effort] for stage in self.method.stages()]
@@ -89,7 +90,11 @@ class Drive:
         )
 
         def out_of_time(stage: Stage) -> bool:
-            return time.monotonic() - started > self.limit * self.ends[self.position.stage]
+            late = time.monotonic() - started > self.limit * self.ends[self.position.stage]
+            if late and stage.name not in self.cut_short:
+                self.cut_short.append(stage.name)
+                self.listener(f"the time of {config.train.max_time} is up for stage {stage.name}; more of it may give a better tagger")
+            return late
 
         loop = fit(
             self.method,

@@ -53,6 +53,19 @@ class RunFolder:
         """Whether the run has ended and its metrics are written."""
         return self.metrics.exists()
 
+    def check(self, may_exist: bool) -> None:
+        """Refuse a place that cannot become this run's folder.
+
+        Raises:
+            ConfigError: when it is a file, or something is there already and ``may_exist`` is False.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"{self.path} is a file; name a folder for the run")
+        if self.path.exists() and any(self.path.iterdir()) and not may_exist:
+            state = "a finished run" if self.is_finished() else "an unfinished run"
+            what = state if (self.path / "config.toml").exists() else "files"
+            raise ConfigError(f"{self.path} already holds {what}; use --resume to go on with it, --force to replace it, or another folder")
+
     def begin(self, config: RunConfig, data: dict[str, Any], machine: dict[str, Any], *, force: bool) -> None:
         """Make the folder for a new run.
 
@@ -65,10 +78,7 @@ class RunFolder:
         Raises:
             ConfigError: when something is there already and ``force`` is False.
         """
-        if self.path.exists() and any(self.path.iterdir()) and not force:
-            state = "a finished run" if self.is_finished() else "an unfinished run"
-            what = state if (self.path / "config.toml").exists() else "files"
-            raise ConfigError(f"{self.path} already holds {what}; use --resume to go on with it, --force to replace it, or another -o")
+        self.check(force)
         if force and (self.path / "config.toml").exists():
             self._clear()
         self.path.mkdir(parents=True, exist_ok=True)

@@ -58,16 +58,19 @@ def run(
     for note in notes:
         listener(note)
     described = describe(data, corpus)
+    folder.check(resume or force)
     if resume:
         folder.check_data(described)
         if folder.is_finished():
             listener(f"{out} is finished already; nothing is left to do")
             return finished_result(folder)
-    else:
+    single = row(name).data == "single"
+    # Built before anything is written: what cannot be built must not leave a run folder behind.
+    this = Drive(config, folder, data, "supervised-multi" if single else name, listener)
+    if not resume:
         folder.begin(config, described, machine(config), force=force)
-    if row(name).data == "single":
+    if single:
         return run_single(run, config, folder, corpus, data, resume, listener, interrupted, notes)
-    this = Drive(config, folder, data, name, listener)
     kept = this.restore() if resume else 0
     journal = Journal(folder.events, kept)
     try:
@@ -76,6 +79,8 @@ def run(
                 "begin", method=name, encoder=config.tagger.encoder, seed=config.train.seed, digest=digest_of(config), notes=notes
             )
         seconds = this.train(journal, interrupted)
+        if this.cut_short:
+            notes.append(f"max_time {config.train.max_time} ended the stages {', '.join(this.cut_short)} early")
         dev, test = deliver(this.method.delivered.tagger, data, config, folder, name, seconds, this.position.total_steps, notes)
         journal.write("end", dev_f1=dev.average_f1, test_f1=test.average_f1 if test else None, seconds=seconds)
     finally:

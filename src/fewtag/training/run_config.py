@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
-from fewtag.config import Config
+from fewtag.config import Config, Text, Words
 from fewtag.learning.learner import LearnerConfig
 from fewtag.methods.method import Budget
 
@@ -18,8 +18,8 @@ class DataConfig(Config):
     """Which sentences take part."""
 
     dir: str = "data"
-    languages: tuple[str, ...] = ()  # empty: all
-    labeled: str = "100%"  # of train, per language: "1%", "200", "5shot"; the rest loses its tags (paper 4.2)
+    languages: Words = ()  # empty: all
+    labeled: Text = "100%"  # of train, per language: "1%", "200", "5shot"; the rest loses its tags (paper 4.2)
     dev: Literal["full", "matched"] = "full"  # A31: the paper stops early on the whole dev set
     seed: int | None = None  # of the sample; None: the run's seed
 
@@ -30,7 +30,7 @@ class TaggerConfig(Config):
     encoder: str = "compact"  # or a folder, or the name of a Hugging Face encoder
     max_length: int | None = None  # positions per window; None: what the encoder takes (paper section 5: 128)
     decoding: Literal["auto", "viterbi", "greedy"] = "auto"  # auto: the method's
-    dropout: float = 0.1  # before the head
+    dropout: float = Field(default=0.1, ge=0, lt=1)  # before the head
     precision: Literal["auto", "bf16", "fp32"] = "auto"  # of the encoder's matrix products; auto: bf16 where it is fast
 
 
@@ -39,15 +39,15 @@ class TrainConfig(LearnerConfig):
 
     seed: int = 13
     batch_size: int = Field(default=8, ge=1)  # labeled sentences a step (Table 2; A27)
-    unlabeled_batch_size: int | None = None  # None: twice batch_size for metats, as batch_size for metats-paper (A27)
-    max_steps: int | Auto = "auto"  # supervised stages; auto: 100 passes over the labeled sentences, between 600 and 4000
-    semi_supervised_steps: int | Auto = "auto"  # teacher-student stage; auto: 1500
-    finetune_steps: int | Auto = "auto"  # auto: 600
-    evaluate_every: int | Auto = "auto"  # auto: 100, and 50 in the fine-tuning
+    unlabeled_batch_size: PositiveInt | None = None  # None: twice batch_size for metats, as batch_size for metats-paper (A27)
+    max_steps: PositiveInt | Auto = "auto"  # supervised stages; auto: 100 passes over the labeled sentences, between 600 and 4000
+    semi_supervised_steps: PositiveInt | Auto = "auto"  # teacher-student stage; auto: 1500
+    finetune_steps: PositiveInt | Auto = "auto"  # auto: 600
+    evaluate_every: PositiveInt | Auto = "auto"  # auto: 100, and 50 in the fine-tuning
     patience: int = Field(default=6, ge=1)  # evaluations without a better dev score
-    max_time: str = ""  # "2h", "30m", "90s"; empty: no limit
+    max_time: Text = ""  # "2h", "30m", "90s"; empty: no limit
     checkpoint_seconds: float = 60.0
-    threads: int | Auto = "auto"  # auto: the cores this process was granted, one for compact; fewer where OMP_NUM_THREADS says so
+    threads: PositiveInt | Auto = "auto"  # auto: the cores this process was granted, one for compact; fewer where OMP_NUM_THREADS says so
     device: str = "auto"
 
     def learner(self) -> LearnerConfig:
@@ -75,14 +75,14 @@ class TrainConfig(LearnerConfig):
 class SamplingConfig(Config):
     """How languages are drawn."""
 
-    exponent: float = 0.5  # A23: in proportion to n^exponent; 1 = by size, 0 = equally
+    exponent: float = Field(default=0.5, ge=0)  # A23: in proportion to n^exponent; 1 = by size, 0 = equally
 
 
 class EvaluationConfig(Config):
     """How taggers are scored."""
 
     mode: Literal["lenient", "strict"] = "lenient"  # conlleval's reading, the field's custom
-    bootstrap: int = 1000  # resamples of sentences for the intervals; 0: none
+    bootstrap: int = Field(default=1000, ge=0)  # resamples of sentences for the intervals; 0: none
 
 
 class RunConfig(Config):
