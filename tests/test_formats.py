@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fewtag.data.corpus import Corpus
 from fewtag.data.files import write_text
 from fewtag.data.formats import FORMATS, format_of, read_file
 from fewtag.data.formats.offsets import CharacterSpan, labeled_sentence, utf16_to_codepoint
@@ -212,3 +213,15 @@ def test_unlabeled_sentences_cannot_become_conll(tmp_path: Path) -> None:
     assert write is not None
     with pytest.raises(ConfigError, match="has no tags"):
         write([Sentence(("a",), id="x")], tmp_path / "a.conll")
+
+
+def test_what_a_record_says_of_itself_is_compared(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "no"
+    folder.mkdir(parents=True)
+    record = {"text": "rød sko", "lang": "ja", "entities": [{"start": 0, "end": 3, "label": "c", "text": "blå"}]}
+    (folder / "train.jsonl").write_text(json.dumps(record) + "\n")
+    corpus = Corpus.from_dir(tmp_path / "data")
+    said = [str(problem) for problem in corpus.problems.warnings]
+    assert any("says it is 'blå', the text there is 'rød'" in line for line in said)
+    assert any("another language (here 'ja') than the folder, 'no'" in line for line in said)
+    assert corpus.sentences["no"]["train"][0].language == "no" and not corpus.problems.errors

@@ -46,6 +46,7 @@ def main() -> None:
     """Run the command line; errors the library raises on purpose become one sentence and an exit code."""
     # Threads that wait must sleep: those that spin slow a run twentyfold when anything else wants a core. Torch reads it once.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # each try to reach the hub would print a line; the last error says it all
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
         app()

@@ -46,6 +46,9 @@ def evaluate(
     corpus = Corpus.from_dir(dir, languages=tuple(languages.split(",")) if languages else None)
     corpus.problems.raise_for_errors()
     sentences = {language: some for language, some in corpus.split(split).items() if some}
+    without = [language for language in corpus.languages if language not in sentences]
+    if sentences and without:
+        print(f"note: no {split} sentences in {', '.join(without)}; the average is over the other languages", file=sys.stderr)
     if not sentences:
         raise DataError(f"{dir} has no {split} split; choose another with --split")
     strange = sorted(set(corpus.tag_set.labels) - set(tagger.tag_set.labels))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -149,6 +149,12 @@ def _digest(path: Path) -> str:
 
 def _read_split(path: Path, language: str, split: str, problems: Problems) -> Sequence[Sentence]:
     some = read_file(path, language=language, problems=problems)
+    strange = [s for s in some if s.language != language]
+    if strange:
+        said, line = strange[0].language, strange[0].source.rpartition(":")[2]
+        what = f"{len(strange)} {'record says' if len(strange) == 1 else 'records say'} another language (here {said!r}) than"
+        problems.warn(path, int(line) if line.isdigit() else 0, "language", f"{what} the folder, {language!r}; the folder counts")
+        some = [replace(s, language=language) for s in some]
     return [s.without_tags() for s in some] if split == "unlabeled" else some
 
 

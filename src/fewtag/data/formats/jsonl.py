@@ -115,6 +115,12 @@ def _spans(given: Any, text: str, path: Path, number: int, problems: Problems, o
     if any(surfaces) and not agrees(list(found)) and agrees(repaired):
         problems.warn(path, number, "utf16", "span offsets count UTF-16 units; read as such, because only so they match the spans' text")
         return [span for span in repaired if span is not None]
+    for span, surface in zip(found, surfaces, strict=True):
+        if surface is not None and text[span.start : span.end] != surface:
+            cut = text[span.start : span.end]
+            problems.warn(
+                path, number, "surface", f"span {span.start}..{span.end} says it is {surface!r}, the text there is {cut!r}; offsets count"
+            )
     return found
 
 
