@@ -22,7 +22,7 @@ def train(
     method: Annotated[
         str | None,
         typer.Option(
-            "-m", "--method", help="supervised-single, -multi, -full, metats, metats-paper; default: metats where there is raw text."
+            "-m", "--method", help="By name, as fewtag info lists them; default: metats where there is raw text."
         ),
     ] = None,
     encoder: Annotated[str | None, typer.Option("--encoder", help="compact (built in), a folder, or a Hugging Face name.")] = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -43,11 +43,13 @@ class Pass:
         batch: what to tag.
         dropout: False goes as in evaluation mode, still with a graph (ambiguity A19).
         noise: changes the embeddings.
+        graph: False makes it a constant, which costs no way back.
     """
 
     batch: Batch
     dropout: bool = True
     noise: Noise | None = None
+    graph: bool = True
 
 
 class Learner:
@@ -93,7 +95,7 @@ class Learner:
         return self.passes(key, purpose, Pass(batch))[0]
 
     def passes(self, key: Key, purpose: str, *parts: Pass) -> list[Tensor]:
-        """logits_BTC of several batches, each with a graph, from as few passes through the encoder as it can.
+        """logits_BTC of several batches, from as few passes through the encoder as it can: one for all that have a graph.
 
         A batch that takes part twice is looked up in the embedding table once.
 
@@ -102,8 +104,17 @@ class Learner:
             purpose: what the passes are for.
             parts: what to tag, and how.
         """
-        encoder = self.tagger.encoder
         self._read(*(part.batch for part in parts))
+        learning = [part for part in parts if part.graph]
+        with torch.no_grad():
+            constants = self._run(key, f"{purpose}, constant", [part for part in parts if not part.graph])
+        found = {True: iter(self._run(key, purpose, learning)), False: iter(constants)}
+        return [next(found[part.graph]) for part in parts]
+
+    def _run(self, key: Key, purpose: str, parts: Sequence[Pass]) -> list[Tensor]:
+        if not parts:
+            return []
+        encoder = self.tagger.encoder
         plain = {id(part.batch): encoder.embed(part.batch.inputs) for part in parts}
         key.apply(self.name, f"{purpose}, noise")
         embeddings = [p.noise(plain[id(p.batch)], p.batch.inputs) if p.noise else plain[id(p.batch)] for p in parts]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -43,6 +44,30 @@ def cross_entropy(logits_BTC: Tensor, tag_ids_BT: Tensor, *, smoothing: float = 
         logits_BTC.float().flatten(0, 1), tag_ids_BT.flatten(), ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum"
     )
     return Term(total, (tag_ids_BT != IGNORED).sum())
+
+
+def divergence(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor) -> Term:
+    """Kullback-Leibler divergence of a prediction from a constant target, summed over the tokens of a mask; 0 where they agree.
+
+    Args:
+        logits_BTC: the prediction's.
+        target_BTC: distributions.
+        mask_BT: which tokens count.
+    """
+    per_token_BT = (torch.xlogy(target_BTC, target_BTC) - target_BTC * F.log_softmax(logits_BTC.float(), dim=-1)).sum(-1)
+    return Term(per_token_BT.where(mask_BT, per_token_BT.new_zeros(())).sum(), mask_BT.sum())
+
+
+def squared_distance(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor) -> Term:
+    """Mean over tags of the squared difference of probabilities, summed over the tokens of a mask.
+
+    Args:
+        logits_BTC: the prediction's.
+        target_BTC: distributions, constants.
+        mask_BT: which tokens count.
+    """
+    per_token_BT = (logits_BTC.float().softmax(-1) - target_BTC).pow(2).mean(-1)
+    return Term(per_token_BT.where(mask_BT, per_token_BT.new_zeros(())).sum(), mask_BT.sum())
 
 
 def soft_cross_entropy(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor, count: Tensor | None = None) -> Term:

@@ -1,11 +1,94 @@
-"""A teacher's targets for unlabeled tokens."""
+"""A teacher's targets for unlabeled tokens: hard, soft, or soft and re-weighted as BOND does."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from fewtag.learning.losses import Term, cross_entropy, soft_cross_entropy
 from fewtag.tagger.batch import IGNORED
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoLabels:
+    """Targets, constants, and which tokens count; either tags or distributions.
+
+    Args:
+        mask_BT: tokens that count.
+        tag_ids_BT: hard targets, ``IGNORED`` where the mask is False.
+        probs_BTC: soft targets.
+    """
+
+    mask_BT: Tensor
+    tag_ids_BT: Tensor | None = None
+    probs_BTC: Tensor | None = None
+
+    def against(self, logits_BTC: Tensor, *, smoothing: float = 0.0) -> Term:
+        """Cross-entropy of logits with these targets.
+
+        Args:
+            logits_BTC: of whoever learns from them.
+            smoothing: of hard targets; soft ones are smooth already.
+        """
+        if self.tag_ids_BT is not None:
+            return cross_entropy(logits_BTC, self.tag_ids_BT, smoothing=smoothing)
+        assert self.probs_BTC is not None, "pseudo-labels are tags or distributions"
+        return soft_cross_entropy(logits_BTC, self.probs_BTC, self.mask_BT)
+
+
+def label(kind: str, logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> PseudoLabels:
+    """What a teacher's logits say.
+
+    Args:
+        kind: a key of `KINDS`.
+        logits_BTC: the teacher's.
+        token_mask_BT: tokens of the batch.
+        threshold: of ``soft-high``: a token counts when its highest re-weighted probability is above this.
+    """
+    return KINDS[kind](logits_BTC, token_mask_BT, threshold)
+
+
+def _hard(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> PseudoLabels:
+    return PseudoLabels(token_mask_BT, tag_ids_BT=hard(logits_BTC, token_mask_BT))
+
+
+def _soft(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> PseudoLabels:
+    return PseudoLabels(token_mask_BT, probs_BTC=sharpen(logits_BTC, 1.0))
+
+
+def _reweighted(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> PseudoLabels:
+    return PseudoLabels(token_mask_BT, probs_BTC=reweighted(logits_BTC, token_mask_BT))
+
+
+def _soft_high(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> PseudoLabels:
+    probs_BTC = reweighted(logits_BTC, token_mask_BT)
+    return PseudoLabels(token_mask_BT & (probs_BTC.amax(-1) > threshold), probs_BTC=probs_BTC)
+
+
+KINDS: dict[str, Callable[[Tensor, Tensor, float], PseudoLabels]] = {
+    "hard": _hard,  # paper Eq. 2
+    "soft": _soft,  # the teacher's own distribution
+    "reweighted": _reweighted,  # BOND's soft labels
+    "soft-high": _soft_high,  # the same, confident tokens only
+}
+
+
+def reweighted(logits_BTC: Tensor, token_mask_BT: Tensor) -> Tensor:
+    """BOND's re-weighted distribution (Liang et al. 2020, Eq. 7): ``q_c = (p_c^2 / f_c) / sum of the same over c``, a constant.
+
+    ``f_c`` is how often the batch's tokens are c, summed probabilities: a tag that is everywhere counts less.
+
+    Args:
+        logits_BTC: the labeling network's.
+        token_mask_BT: tokens that take part in ``f``.
+    """
+    probs_BTC = logits_BTC.detach().float().softmax(-1)
+    frequency_C = probs_BTC.where(token_mask_BT.unsqueeze(-1), probs_BTC.new_zeros(())).sum((0, 1))
+    weights_BTC = probs_BTC**2 / frequency_C.clamp(min=torch.finfo(torch.float32).tiny)
+    return weights_BTC / weights_BTC.sum(-1, keepdim=True)
 
 
 def hard(logits_BTC: Tensor, token_mask_BT: Tensor) -> Tensor:

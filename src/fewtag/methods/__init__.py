@@ -9,6 +9,8 @@ from typing import Any
 from fewtag.config import Config, build, merge
 from fewtag.errors import ConfigError, unknown
 from fewtag.learning.learner import LearnerConfig
+from fewtag.methods.bond import Bond, BondConfig
+from fewtag.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from fewtag.methods.metats import MetaTS, MetaTSConfig
 from fewtag.methods.method import Method
 from fewtag.methods.supervised import Supervised, SupervisedConfig
@@ -50,14 +52,34 @@ _PRINTED: dict[str, Any] = {
     "feedback": {"sign": "printed", "baseline": "none", "standardize": False},
 }
 
+def _bond(labels: str, about: str) -> Row:
+    return Row(Bond, BondConfig, "sampled", True, f"BOND's self-training on {about}", overrides={"labels": labels})
+
+
+def _paper(about: str, **overrides: Any) -> Row:
+    values = {**_PRINTED, **overrides}
+    return Row(MetaTS, MetaTSConfig, "sampled", True, about, overrides=values, learner={"head_lr": "same"}, decoding="greedy")
+
+
 METHODS: dict[str, Row] = {
     "supervised-single": Row(Supervised, SupervisedConfig, "single", False, "one tagger per language, on its sampled labels"),
     "supervised-multi": Row(Supervised, SupervisedConfig, "sampled", False, "one tagger for all languages, on the sampled labels"),
     "supervised-full": Row(Supervised, SupervisedConfig, "all", False, "one tagger, every label of train: the upper bound"),
     "metats": Row(MetaTS, MetaTSConfig, "sampled", True, "MetaTS with the corrected sign and a baseline per language", raw_per_labeled=2),
-    "metats-paper": Row(
-        MetaTS, MetaTSConfig, "sampled", True, "MetaTS as printed", overrides=_PRINTED, learner={"head_lr": "same"}, decoding="greedy"
+    "metats-paper": _paper("MetaTS as printed"),
+    # Table 7
+    "metats-paper-no-reg": _paper("MetaTS as printed, without L_reg", weight_reg=0.0),
+    "metats-paper-no-meta": _paper("MetaTS as printed, without L_meta", weight_meta=0.0),
+    "metats-paper-soft": _paper("MetaTS as printed, with soft labels", labels="soft"),
+    "metats-paper-soft-high": _paper("MetaTS as printed, with BOND's soft labels of high confidence", labels="soft-high"),
+    # what the paper compares with
+    "mean-teacher-mse": Row(MeanTeacher, MeanTeacherConfig, "sampled", True, "Mean Teacher, squared distance of probabilities"),
+    "mean-teacher-kl": Row(
+        MeanTeacher, MeanTeacherConfig, "sampled", True, "Mean Teacher, KL divergence", overrides={"distance": "kl", "weight": 10.0}
     ),
+    "bond-hard": _bond("hard", "hard labels"),
+    "bond-soft": _bond("reweighted", "re-weighted soft labels"),
+    "bond-soft-high": _bond("soft-high", "re-weighted soft labels of high confidence"),
 }
 
 

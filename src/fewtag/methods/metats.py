@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from fewtag.learning.feedback import Feedback, FeedbackConfig
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy, soft_cross_entropy
 from fewtag.learning.noise import GaussianNoise
-from fewtag.learning.pseudo_labels import confident, hard, scaled, sharpen
+from fewtag.learning.pseudo_labels import confident, label, scaled, sharpen
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Stage
 from fewtag.methods.supervised import supervised_step
@@ -34,6 +35,8 @@ class MetaTSConfig(Config):
     temperature_mode: Literal["sharpen", "literal"] = "sharpen"  # A11
     threshold: Share = 0.6  # epsilon, Table 2; compared with the untempered probability (A12)
     denominator: Literal["all", "kept"] = "all"  # A13: the printed sum divides by every token
+    labels: Literal["hard", "soft", "soft-high"] = "hard"  # Eq. 2; the others are Table 7's (A32, A33)
+    label_threshold: Share = 0.9  # of soft-high, as in BOND (A33)
     label_smoothing: Share = 0.15  # section 5; student and teacher targets (A10)
     finetune_smoothing: Share = 0.15  # A26: as in the first stage
     weight_reg: NonNegativeFloat = 0.03  # A8: LOG.md 2026-11-24; more pulls a warmed-up teacher down; printed: 1
@@ -75,21 +78,21 @@ class MetaTS(Method):
         assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "MetaTS needs both kinds of text"
         c, teacher, student, mask_BT = self.config, self.teacher, self.student, unlabeled.token_mask_BT
         # One pass of the teacher serves everything it says in this step: labels, pseudo-labels, both sides of L_reg, and L_meta.
-        clean = Pass(unlabeled, dropout=c.clean_pass == "train")
+        clean = Pass(unlabeled, dropout=c.clean_pass == "train", graph=c.weight_meta > 0)
         noised = [Pass(unlabeled, noise=self.noise)] if c.weight_reg else []  # z^G
         labeled_BTC, clean_BTC, *noised_BTC = teacher.passes(key, "supervised", Pass(labeled), clean, *noised)
-        # 3.2 the student learns from the teacher's hard pseudo-labels
-        pseudo_BT = hard(clean_BTC, mask_BT)  # Eq. 2
-        before = student.labeled_loss(labeled)  # L_S,lab at t
-        loss = cross_entropy(student.logits(unlabeled, key, "pseudo"), pseudo_BT, smoothing=c.label_smoothing).mean
+        # 3.2 the student learns from the teacher's pseudo-labels
+        pseudo = label(c.labels, clean_BTC, mask_BT, c.label_threshold)  # Eq. 2
+        before = self._heard(labeled)  # L_S,lab at t
+        loss = pseudo.against(student.logits(unlabeled, key, "pseudo"), smoothing=c.label_smoothing).mean
         student.descend(loss)  # Eq. 3, one step
-        after = student.labeled_loss(labeled)  # L_S,lab at t + 1
+        after = self._heard(labeled)  # L_S,lab at t + 1
         h = self.feedback(before, after, labeled.language)  # lambda_meta, with its sign
         # 3.3 the teacher learns from labels, from consistency under noise, and from the feedback
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean  # Eq. 4
         keep_BT = confident(clean_BTC, mask_BT, c.threshold)  # I(z_max)
         reg = self._regularization(clean_BTC, noised_BTC, keep_BT, mask_BT)  # L_reg
-        meta = h * cross_entropy(clean_BTC, pseudo_BT).mean  # L_meta
+        meta = h * pseudo.against(clean_BTC).mean  # L_meta; without a gradient for soft labels (A32)
         teacher.descend(sup + c.weight_reg * reg + c.weight_meta * meta)  # L_T = L_sup + L_reg + L_meta
         return {
             "student": loss.detach(),
@@ -100,6 +103,10 @@ class MetaTS(Method):
             "feedback": h,
             "kept": keep_BT.sum() / mask_BT.sum().clamp(min=1),
         }
+
+    def _heard(self, labeled: Batch) -> Tensor:
+        """The student's loss on labeled sentences; nobody asks for it where the feedback has no weight."""
+        return self.student.labeled_loss(labeled) if self.config.weight_meta else torch.zeros((), device=labeled.token_mask_BT.device)
 
     def _regularization(self, clean_BTC: Tensor, noised: list[Tensor], keep_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """L_reg: the noised pass agrees with the clean one where that is confident (paper 3.3)."""
