@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
+from fewtag.learning.adversarial import adversarial_direction, unit
 from fewtag.learning.average import follow
 from fewtag.learning.learner import Learner, LearnerConfig
 from fewtag.learning.losses import divergence, squared_distance
@@ -175,3 +176,78 @@ def test_feedback_on_the_teachers_own_distribution_says_nothing(kind: str, hears
     pseudo = label(kind, logits_BTC, torch.ones(2, 5, dtype=torch.bool), 0.3)
     (gradient,) = torch.autograd.grad(pseudo.against(logits_BTC).mean, logits_BTC)
     assert (float(gradient.abs().max()) > 1e-3) == hears and (hears or float(gradient.abs().max()) < 1e-7)
+
+
+# ---- virtual adversarial training
+
+
+def test_the_adversary_finds_the_top_eigenvector() -> None:
+    """A distance of d H d / 2 has the gradient H d, so power iteration goes to the eigenvector of H's largest eigenvalue."""
+    generator = torch.Generator().manual_seed(2)
+    square = torch.randn(6, 6, generator=generator, dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(square @ square.T)
+    matrix = vectors @ torch.diag(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 8.0], dtype=torch.float64)) @ vectors.T
+    start = torch.randn(1, 2, 3, generator=generator, dtype=torch.float64)
+    mask = torch.ones(1, 2, dtype=torch.bool)
+
+    def distance(change: Tensor) -> Tensor:
+        flat = change.flatten()
+        return flat @ matrix @ flat / 2
+
+    found = [adversarial_direction(distance, start, mask, torch.tensor(0.01), rounds).flatten() for rounds in (1, 3, 10, 50)]
+    cosines = [abs(float(direction @ vectors[:, -1])) for direction in found]
+    assert cosines == sorted(cosines) and cosines[0] < cosines[-1] and cosines[-1] > 1 - 1e-6
+    assert all(float(direction.norm()) == pytest.approx(1.0) for direction in found)
+    assert values[-1] > values[0]
+
+
+def test_a_push_has_its_length_per_sentence_and_spares_padding() -> None:
+    direction = unit(torch.randn(3, 4, 5), torch.tensor([[True, True, False, False], [True, True, True, True], [False] * 4]))
+    assert direction.flatten(1).norm(dim=1).tolist() == pytest.approx([1.0, 1.0, 0.0])
+    assert not direction[0, 2:].any() and not direction[2].isnan().any()
+
+
+def test_vat_looks_through_one_dropout_mask() -> None:
+    """With dropout on, the divergence of a sentence from itself is 0, and of second order in the push: masks are the same in every pass."""
+    method = build("vat")
+    _, raw = batches(method)
+    values = []
+    for radius in (1e-6, 0.02, 0.04):
+        method = build("vat", radius=radius)
+        values.append(float(method._divergence(raw, Key(0, "smooth", 3), "worst, raw").total.detach()))
+    assert abs(values[0]) < 1e-6 < values[1]
+    assert values[2] / values[1] == pytest.approx(4.0, rel=0.15)
+
+
+def test_vat_pushes_where_it_hurts_more_than_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = build("vat", radius=0.3)
+    _, raw = batches(method)
+    worst = float(method._divergence(raw, Key(0, "smooth", 0), "worst, raw").total.detach())
+    monkeypatch.setattr("fewtag.methods.vat.adversarial_direction", lambda distance, start, mask, small, rounds: unit(start, mask))
+    chance = [float(method._divergence(raw, Key(0, "smooth", step), "worst, raw").total.detach()) for step in range(20)]
+    assert worst > 2 * sum(chance) / len(chance)
+    assert all(p.grad is None for p in method.student.tagger.parameters())  # the search leaves no gradient behind
+
+
+# ---- Noisy Student
+
+
+def test_a_generation_starts_afresh_under_the_last_student() -> None:
+    method = build("noisy-student")
+    fresh = weights(method.student)
+    stages = method.stages()
+    assert [s.name for s in stages] == ["supervised", "generation-1", "generation-2", "generation-3"]
+    for stage in stages[1:]:
+        method.step(*batches(method), Key(0, "before", 0))
+        taught = weights(method.student)
+        stage.begin()
+        assert same(weights(method.teacher), taught) and same(weights(method.student), fresh)
+        method.step(*batches(method), Key(0, stage.name, 0))
+        assert same(weights(method.teacher), taught) and not same(weights(method.student), fresh)
+
+
+def test_sentences_with_an_unsure_token_teach_nothing() -> None:
+    method = build("noisy-student", keep_above=0.6)
+    logits_BTC = torch.tensor([[[3.0, 0.0], [3.0, 0.0]], [[3.0, 0.0], [0.1, 0.0]], [[3.0, 0.0], [0.0, 0.0]]])
+    mask_BT = torch.tensor([[True, True], [True, True], [True, False]])
+    assert method._filtered(logits_BTC, mask_BT).mask_BT.tolist() == [[True, True], [False, False], [True, False]]

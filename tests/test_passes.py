@@ -67,6 +67,8 @@ COSTS = {  # forward, backward, calls where passes can share one
     "metats-paper-soft-high": (6, 4, 4),
     "mean-teacher-mse": (4, 2, 2),
     "mean-teacher-kl": (4, 2, 2),
+    "vat": (7, 5, 7),  # each of two batches: clean, looked around (and back), pushed (and back)
+    "noisy-student": (3, 2, 2),
     "bond-hard": (3, 2, 2),
     "bond-soft": (3, 2, 2),
     "bond-soft-high": (3, 2, 2),

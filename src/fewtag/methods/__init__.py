@@ -13,7 +13,9 @@ from fewtag.methods.bond import Bond, BondConfig
 from fewtag.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from fewtag.methods.metats import MetaTS, MetaTSConfig
 from fewtag.methods.method import Method
+from fewtag.methods.noisy_student import NoisyStudent, NoisyStudentConfig
 from fewtag.methods.supervised import Supervised, SupervisedConfig
+from fewtag.methods.vat import Vat, VatConfig
 from fewtag.tagger.tagger import Tagger
 
 
@@ -77,6 +79,8 @@ METHODS: dict[str, Row] = {
     "mean-teacher-kl": Row(
         MeanTeacher, MeanTeacherConfig, "sampled", True, "Mean Teacher, KL divergence", overrides={"distance": "kl", "weight": 10.0}
     ),
+    "vat": Row(Vat, VatConfig, "sampled", True, "virtual adversarial training on the embeddings"),
+    "noisy-student": Row(NoisyStudent, NoisyStudentConfig, "sampled", True, "Noisy Student: generations of noised students"),
     "bond-hard": _bond("hard", "hard labels"),
     "bond-soft": _bond("reweighted", "re-weighted soft labels"),
     "bond-soft-high": _bond("soft-high", "re-weighted soft labels of high confidence"),
