@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from fewtag.cli.display import Display
 from fewtag.cli.extras import need_training
+from fewtag.errors import FewtagError
 
 if TYPE_CHECKING:
     from fewtag.training.result import RunResult
@@ -42,6 +44,8 @@ def demo(
     from fewtag.data.queries import write_corpus
     from fewtag.serving import load
     from fewtag.tagger.allocator import keep_pages
+    from fewtag.training.folder import RunFolder
+    from fewtag.training.result import finished_result
     from fewtag.training.run import run
     from fewtag.training.run_config import RunConfig
 
@@ -56,13 +60,18 @@ def demo(
     if not data.exists():
         say(f"writing the made corpus to {data}")
         write_corpus(data, seed=0, scale=scale)
+    say("supervised-full, every label, trains beside the others in a process of its own: the built-in encoder runs on one core")
+    full = _Beside(["train", str(data), "-o", str(out / "supervised-full"), "-m", "supervised-full", "--seed", str(seed), "--force", "-q"])
     corpus = Corpus.from_dir(data)
     results: dict[str, RunResult] = {}
-    for method in ("supervised-multi", "metats", "supervised-full"):
-        say(f"{method}, {'every label' if method.endswith('full') else labeled + ' of the labels'}")
-        values = {"data": {"dir": str(data), "labeled": labeled}, "method": {"name": method}, "train": {"seed": seed}}
-        with Display(quiet) as display:
-            results[method] = run(RunConfig.model_validate(values), out / method, corpus=corpus, force=True, listener=display)
+    with full:
+        for method in ("supervised-multi", "metats"):
+            say(f"{method}, {labeled} of the labels")
+            values = {"data": {"dir": str(data), "labeled": labeled}, "method": {"name": method}, "train": {"seed": seed}}
+            with Display(quiet) as display:
+                results[method] = run(RunConfig.model_validate(values), out / method, corpus=corpus, force=True, listener=display)
+        full.wait()
+    results["supervised-full"] = finished_result(RunFolder(out / "supervised-full"))
     print(_table(results))
     model = results["metats"].model
     tagger = load(model)
@@ -72,6 +81,33 @@ def demo(
         print(f"  {language}  {text}\n      {marked}")
     print(f"\n{time.monotonic() - began:.0f} s.  Model: {model}   Report: {out / 'metats' / 'report.md'}")
     print(f"Try: echo 'blue cotton shirt men' | fewtag predict {model} --lang en")
+
+
+class _Beside:
+    """A command in a process of its own; it does not outlive the ``with``."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "fewtag.cli", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> _Beside:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.communicate()
+
+    def wait(self) -> None:
+        """Wait for its end.
+
+        Raises:
+            FewtagError: with what it said when it failed.
+        """
+        _, errors = self._process.communicate()
+        if self._process.returncode:
+            raise FewtagError(f"training supervised-full failed: {errors.strip()}")
 
 
 def _table(results: dict[str, RunResult]) -> str:
