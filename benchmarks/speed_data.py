@@ -98,7 +98,7 @@ def tokenizing(path: Path, rounds: int) -> dict[str, Any]:
     encoder: Any = build_encoder(encoder_folder("minilm"))
 
     def ours() -> None:
-        encoder._table._forget()  # no word is known from the round before
+        encoder._words._forget()  # no word is known from the round before
         batcher = Batcher(encoder, tag_set, remember=0)
         found = read_plain_conll(path, "en", "train")
         assert found is not None

@@ -61,10 +61,10 @@ def demo(
         say(f"writing the made corpus to {data}")
         write_corpus(data, seed=0, scale=scale)
     say("supervised-full, every label, trains beside the others in a process of its own: the built-in encoder runs on one core")
-    full = _Beside(["train", str(data), "-o", str(out / "supervised-full"), "-m", "supervised-full", "--seed", str(seed), "--force", "-q"])
     corpus = Corpus.from_dir(data)
     results: dict[str, RunResult] = {}
-    with full:
+    words = ["train", str(data), "-o", str(out / "supervised-full"), "-m", "supervised-full", "--seed", str(seed), "--force", "-q"]
+    with _Beside(words) as full:
         for method in ("supervised-multi", "metats"):
             say(f"{method}, {labeled} of the labels")
             values = {"data": {"dir": str(data), "labeled": labeled}, "method": {"name": method}, "train": {"seed": seed}}

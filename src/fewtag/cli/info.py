@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from fewtag import __version__
+from fewtag.data import cache
 from fewtag.data.formats import FORMATS
 
 _PACKAGES = ("numpy", "pydantic", "typer", "rich", "torch", "safetensors", "transformers", "tokenizers")
@@ -34,6 +35,8 @@ def info(json_: Annotated[bool, typer.Option("--json", help="Print one JSON obje
         found["devices"] = ["cpu", *(f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count()))]
         found["methods"] = {name: row.about for name, row in METHODS.items()}
         found["encoders"] = sorted(ENCODERS)
+    place = cache.folder()
+    found["cache"] = f"{place}, {cache.size() / 2**20:.0f} MB" if place else "off"
     if json_:
         print(json.dumps(found))
         return
@@ -44,5 +47,6 @@ def info(json_: Annotated[bool, typer.Option("--json", help="Print one JSON obje
         print(kind if kind in found else f"{kind}: known with fewtag[train]")
         for name, about in found.get(kind, {}).items():
             print(f"  {name:20}{about}")
+    print(f"cache: {found['cache']}")
     for kind in ("encoders", "devices"):
         print(f"{kind}: {', '.join(found.get(kind, ['none without fewtag[train]']))}")

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from glob import glob
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,8 @@ def predict(
         raise ConfigError(f"{out} is a folder; name a file in it, such as {out / 'tagged.jsonl'}")
     if out is not None and out.exists() and not force:
         raise ConfigError(f"{out} exists; use --force to replace it")
-    if out is not None and any(Path(name).resolve() == out.resolve() for name in files or []):
+    inputs = [path for name in files or [] for path in (name, *glob(name, recursive=True))]
+    if out is not None and any(Path(path).resolve() == out.resolve() for path in inputs):
         raise ConfigError(f"{out} is also an input; choose another -o")
     records = read_inputs(files or [], format=in_format, language=lang or "und")
     predictor = _load(model, device, batch_tokens, threshold)

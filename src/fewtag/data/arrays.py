@@ -1,4 +1,4 @@
-"""Many sentences as a few arrays: a tenth of the memory of objects, and a `Sentence` is made when one is asked for.
+"""Many sentences as a few arrays: far less memory than objects take, and a `Sentence` is made when one is asked for.
 
 Words are numbered; a sentence is a range of word numbers. What a sentence of raw text has besides its tokens (the text itself, offsets) is
 not kept, so these serve training and checking, not converting.

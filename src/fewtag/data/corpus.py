@@ -12,6 +12,7 @@ from fewtag.data.arrays import SentenceArrays
 from fewtag.data.cache import cached
 from fewtag.data.fast_conll import read_plain_conll
 from fewtag.data.formats import FORMATS, format_of, read_file, stem_of, stream_file
+from fewtag.data.formats.scheme import place_of
 from fewtag.data.problems import Problems
 from fewtag.errors import DataError
 from fewtag.text.sentence import Sentence
@@ -71,7 +72,7 @@ class Corpus:
         Args:
             path: the folder.
             languages: read only these; None for all.
-            arrays: hold CoNLL files and raw text as `fewtag.data.arrays.SentenceArrays`, for training and checking: a tenth of the memory,
+            arrays: hold CoNLL files and raw text as `fewtag.data.arrays.SentenceArrays`, for training and checking: far less memory,
                 and large files come from a cache the second time. The texts of raw sentences are not kept, only their tokens.
 
         Raises:
@@ -151,9 +152,9 @@ def _read_split(path: Path, language: str, split: str, problems: Problems) -> Se
     some = read_file(path, language=language, problems=problems)
     strange = [s for s in some if s.language != language]
     if strange:
-        said, line = strange[0].language, strange[0].source.rpartition(":")[2]
+        said, place = strange[0].language, place_of(strange[0])
         what = f"{len(strange)} {'record says' if len(strange) == 1 else 'records say'} another language (here {said!r}) than"
-        problems.warn(path, int(line) if line.isdigit() else 0, "language", f"{what} the folder, {language!r}; the folder counts")
+        problems.warn(*place, "language", f"{what} the folder, {language!r}; the folder counts")
         some = [replace(s, language=language) for s in some]
     return [s.without_tags() for s in some] if split == "unlabeled" else some
 

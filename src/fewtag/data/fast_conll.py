@@ -1,6 +1,6 @@
 """CoNLL files to arrays, each distinct line parsed once however often it occurs.
 
-A file of a million queries has four million lines and some ten thousand different ones. Whatever is out of the ordinary, a comment, a line
+Most lines of a large file stand in it many times. Whatever is out of the ordinary, a comment, a line
 without its columns, a tag that continues nothing, is left to the line-by-line reader, which names it; so is all that it converts.
 """
 

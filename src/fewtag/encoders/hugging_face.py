@@ -51,11 +51,11 @@ class HuggingFaceEncoder(Encoder):
         config: Any = model.config
         if not getattr(tokenizer, "is_fast", False):
             raise SetupError(f"the tokenizer of {config.name_or_path!r} is not a fast one; only fast tokenizers align words exactly")
-        self._words = [_word_embeddings(model)]  # in a list: not a second child of this module
+        self._rows = [_word_embeddings(model)]  # in a list: not a second child of this module
         self.body = Packed(model) if supports(model) else Plain(model)
         self.tokenizer = tokenizer
         self._words_apart = words_stand_apart(tokenizer)
-        self._table = WordTable(self._word_pieces, spread=True)
+        self._words = WordTable(self._word_pieces, spread=True)
         self.config = config
         self.width = int(config.hidden_size)
         limit = _model_limit(config)
@@ -71,12 +71,12 @@ class HuggingFaceEncoder(Encoder):
 
     @property
     def vocabulary(self) -> nn.Parameter | None:
-        words = self._words[0]
-        return None if words is None else cast(nn.Parameter, words.weight)
+        rows = self._rows[0]
+        return None if rows is None else cast(nn.Parameter, rows.weight)
 
     def sparse_vocabulary(self, wanted: bool) -> None:
-        if self._words[0] is not None:
-            self._words[0].sparse = wanted
+        if self._rows[0] is not None:
+            self._rows[0].sparse = wanted
 
     @classmethod
     def pretrained(cls, name: str, max_length: int | None = None) -> HuggingFaceEncoder:
@@ -121,7 +121,7 @@ class HuggingFaceEncoder(Encoder):
 
     def tokenize(self, sentences: Sequence[Sequence[str]]) -> list[Subwords]:
         if self._words_apart:
-            return self._table.gather(sentences)
+            return self._words.gather(sentences)
         result = []
         for pieces in _pieces(self.tokenizer, sentences):
             kept = [self._whole(some) for some in pieces]

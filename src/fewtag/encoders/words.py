@@ -1,7 +1,6 @@
 """Sub-words of distinct words, found once; sentences are put together from them by gathering.
 
-Text repeats its words: of a million tokens of queries one in thirty is new. So an encoder's units are looked up by word, and what is done
-per token is done by arrays.
+Text repeats its words. So an encoder's units are looked up by word, and what is done per token is done by arrays.
 """
 
 from __future__ import annotations
