@@ -1,14 +1,11 @@
-"""Losses, noise, feedback and the learner, held to closed forms."""
+"""Losses, pseudo-labels and noise, held to closed forms."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
 
 from fewtag.encoders.encoder import Inputs
-from fewtag.learning.feedback import Feedback, FeedbackConfig
 from fewtag.learning.losses import Term, cross_entropy, soft_cross_entropy
 from fewtag.learning.noise import GaussianNoise
 from fewtag.learning.pseudo_labels import confident, hard, scaled, sharpen
@@ -82,42 +79,3 @@ def test_noise_has_its_variance_and_spares_pads_and_specials() -> None:
     assert float(absolute[:, 1:].var()) == pytest.approx(0.01, rel=0.03)
     relative = GaussianNoise(0.01, relative=True)(embeddings_BLD, _inputs(mask_BL)) - embeddings_BLD
     assert float(relative[:, 1:].var()) == pytest.approx(0.01 * 4, rel=0.03)  # rms of the embeddings is 2
-
-
-def _feed(feedback: Feedback, changes: list[float], language: str = "en") -> list[float]:
-    return [float(feedback(torch.tensor(1.0), torch.tensor(1.0 + change), language)) for change in changes]
-
-
-def test_feedback_sign() -> None:
-    plain = {"baseline": "none", "standardize": False}
-    helped = [-0.25]  # the loss fell: lambda is negative
-    assert _feed(Feedback(FeedbackConfig(sign="printed", **plain)), helped) == pytest.approx([-0.25])
-    assert _feed(Feedback(FeedbackConfig(sign="corrected", **plain)), helped) == pytest.approx([0.25])
-    assert _feed(Feedback(FeedbackConfig(kind="none")), helped) == [0.0]
-    assert _feed(Feedback(FeedbackConfig(kind="constant")), helped) == [1.0]
-
-
-def test_feedback_baseline_is_the_bias_corrected_mean_of_what_came_before() -> None:
-    feedback = Feedback(FeedbackConfig(standardize=False, decay=0.9))
-    values = [-0.5, -0.25, -1.0]
-    seen = _feed(feedback, values)
-    mean_2 = (0.9 * 0.1 * 0.5 + 0.1 * 0.25) / (1 - 0.9**2)
-    assert seen == pytest.approx([0.0, 0.25 - 0.5, 1.0 - mean_2], rel=1e-5)  # silent while nothing came before
-    assert _feed(feedback, [-0.125], "de") == [0.0]  # another language has its own baseline
-
-
-def test_feedback_standardized_is_silent_first_then_clipped() -> None:
-    feedback = Feedback(FeedbackConfig(decay=0.5))
-    assert _feed(feedback, [-0.5, -0.25]) == [0.0, 0.0]
-    mean = (0.5 * 0.5 * 0.5 + 0.5 * 0.25) / (1 - 0.25)
-    square = (0.5 * 0.5 * 0.25 + 0.5 * 0.0625) / (1 - 0.25)
-    spread = math.sqrt(square - mean**2)
-    assert _feed(feedback, [-0.375]) == pytest.approx([(0.375 - mean) / spread], rel=1e-4)
-    assert _feed(feedback, [-1e6]) == [3.0]
-
-
-def test_feedback_state_round_trip() -> None:
-    first, second = Feedback(FeedbackConfig()), Feedback(FeedbackConfig())
-    _feed(first, [-0.5, 0.3, 0.1])
-    second.restore(first.state())
-    assert _feed(first, [0.2]) == _feed(second, [0.2])

@@ -104,7 +104,7 @@ def test_feedback_is_the_policy_gradient(optimizer: str, sign: str, direction: f
     for a in assignments:
         weights_DC = teacher_DC.clone().requires_grad_()
         logits_1NC = (raw_ND @ weights_DC).unsqueeze(0)
-        h = feedback(before, after[tuple(a.tolist())], "en")
+        h = feedback.of(before - after[tuple(a.tolist())], "en", Key(0, "interact", 0)).factor
         meta = h * 4 * cross_entropy(logits_1NC, a.unsqueeze(0)).mean  # sum over the four tokens
         probability = (raw_ND @ teacher_DC).log_softmax(-1)[torch.arange(4), a].sum().exp()
         estimate += probability * torch.autograd.grad(meta, weights_DC)[0]

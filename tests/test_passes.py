@@ -96,6 +96,22 @@ def test_a_step_costs_what_sharing_leaves(name: str, encoder: str, checkpoint: P
         assert counted.calls == COSTS[name][2]
 
 
+@pytest.mark.parametrize(
+    ("kind", "forward", "backward"),
+    [("difference", 6, 4), ("product", 5, 5), ("cosine", 5, 5), ("token", 7, 5), ("constant", 4, 4), ("none", 4, 4)],
+)
+def test_what_a_kind_of_feedback_costs(kind: str, forward: int, backward: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In units of a forward pass, a way back counting two: 14, 15, 15, 17, 12, 12."""
+    make = CompactConfig(buckets=200, width=8, layers=1)
+    config = resolve("metats", {"feedback": {"kind": kind}})
+    method: Any = METHODS["metats"].method(config, lambda role: Tagger(CompactEncoder(make), TAG_SET), LearnerConfig())
+    batcher = method.student.tagger.batcher
+    batches = batcher.batch(LABELED, labeled=True), batcher.batch(RAW, labeled=False)
+    counted = Counted(monkeypatch, CompactEncoder)
+    method.step(*batches, Key(0, "interact", 0))
+    assert (counted.forward, counted.backward) == (forward, backward)
+
+
 def test_the_feedback_of_bfloat16_is_that_of_float32(checkpoint: Path) -> None:
     """One student, frozen but for its one step on each batch of pseudo-labels, heard both ways; right labels and wrong ones."""
     chooser = random.Random(1)

@@ -50,6 +50,9 @@ class Adam:
             gradients: one for each of `weights`; changed in place.
             scale: () what each gradient is divided by first.
         """
+        inside = scale.dtype == torch.float32  # the kernel divides as it goes, but by float32 only
+        if not inside:
+            torch._foreach_div_(list(gradients), scale)
         remaining = iter(gradients)
         for weights, lr in self.groups:
             adamw(
@@ -60,7 +63,7 @@ class Adam:
                 [],
                 [self._steps[id(w)] for w in weights],
                 fused=True,
-                grad_scale=scale,
+                grad_scale=scale if inside else None,
                 amsgrad=False,
                 beta1=self.betas[0],
                 beta2=self.betas[1],
@@ -71,6 +74,20 @@ class Adam:
             )
             # The kernel changes weights without counting it as a change; copies made of them must notice (`MixedLinear`).
             increment_version(weights)
+
+    @torch.no_grad()
+    def preconditioned(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """``lr * g / (sqrt(v) + eps)`` with the second moment of now: how far a step goes along each gradient, momentum left out.
+
+        Args:
+            gradients: one for each of `weights`; left as they are.
+        """
+        remaining = iter(gradients)
+        return [
+            _scaled(next(remaining), self._second[id(w)], 1 - self.betas[1] ** self._steps[id(w)], lr, self.epsilon)
+            for weights, lr in self.groups
+            for w in weights
+        ]
 
     def state(self) -> dict[str, Any]:
         """Both moments and the count of steps of each weight, by its place."""
@@ -84,6 +101,12 @@ class Adam:
         for place, weight in enumerate(self.weights):
             for name, kept in (("first", self._first), ("second", self._second), ("steps", self._steps)):
                 kept[id(weight)].copy_(state[str(place)][name])
+
+
+def _scaled(gradient: Tensor, second: Tensor, correction: float | Tensor, lr: float, epsilon: float) -> Tensor:
+    """``lr * g / (sqrt(v / correction) + eps)``; 0 where there was no gradient yet, for nothing tells how far a step would go there."""
+    far = gradient * lr / (second / correction).sqrt_().add_(epsilon)
+    return torch.where(second > 0, far, torch.zeros_like(far))
 
 
 class Table:
@@ -164,6 +187,11 @@ class Table:
         ages = torch.arange(n - since, 0, -1, dtype=torch.float64, device=self._waits.device)
         self._waits[since:] += (b1 / b2**0.5) ** ages * ((1 - b2**n) ** 0.5 / (1 - b1**n))
         self._waits = torch.cat([self._waits, self._waits.new_zeros(1)])
+
+    @torch.no_grad()
+    def preconditioned(self, rows: Tensor, gradient_RD: Tensor) -> Tensor:
+        """(R, D): the same as `Adam.preconditioned`, for rows that were read since the last step."""
+        return _scaled(gradient_RD, self._second_VD[rows], 1 - self.betas[1] ** self.steps, self.lr, self.epsilon)
 
     @contextmanager
     def settled(self) -> Iterator[None]:

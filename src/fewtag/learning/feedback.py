@@ -6,37 +6,72 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor
 
-from fewtag.config import Config
+from fewtag.config import Config, Share
+from fewtag.learning.gradient import Gradient
+from fewtag.learning.learner import Learner
+from fewtag.learning.losses import precise
+from fewtag.learning.pseudo_labels import PseudoLabels
+from fewtag.learning.seeding import Key
+from fewtag.learning.standing import Standing
+from fewtag.tagger.batch import Batch
 
 
 class FeedbackConfig(Config):
-    """How the change of the student's labeled loss becomes the factor of L_meta.
+    """How the student's progress becomes the factor of L_meta.
 
     ``lambda = L_after - L_before`` (paper 3.3). As printed the factor is lambda; the policy gradient of the student's loss after its
-    update is the opposite sign (ambiguity A1, proved by enumeration in the tests).
+    update is the opposite sign (ambiguity A1, proved by enumeration in the tests). So every kind measures the gain ``-lambda``.
     """
 
-    kind: Literal["difference", "constant", "none"] = "difference"
+    # difference: L_before - L_after (paper 3.3). product: its first-order part along this step's gradient alone, so that momentum of other
+    # batches and languages is left out (A4). cosine: the same without lengths. token: what each tag of each token does, exactly to first
+    # order (no sampling, no baseline). constant: 1, the teacher trusts itself; none: 0. The last two are controls.
+    kind: Literal["difference", "product", "cosine", "token", "constant", "none"] = "difference"
+    permuted: bool = False  # control: the feedback of another step (token: of another token) with the same spread and no information
     sign: Literal["corrected", "printed"] = "corrected"  # A1
-    baseline: Literal["per_language", "shared", "none"] = "per_language"  # A7
-    decay: float = 0.99  # of the baseline's moving mean and spread; Meta Pseudo Labels uses 0.99
-    standardize: bool = True  # A8: divide by the moving spread, so that one weight fits every learning rate
-    clip: float = 3.0  # in spreads, where standardized
+    baseline: Literal["per_language", "shared", "none"] = "per_language"  # A7; a token's tags are each other's baseline
+    decay: Share = 0.99  # of the baseline's moving mean and spread; Meta Pseudo Labels uses 0.99
+    standardize: bool = True  # A8: divide by the moving spread (token: the batch's), so that one weight fits every learning rate
+    clip: PositiveFloat = 3.0  # in spreads, where standardized
+    reach: PositiveFloat = 0.01  # token: how far the weights are moved to either side to see its effect; DARTS' rule
 
 
 @dataclass(frozen=True, slots=True)
-class _Moments:
-    """Steps so far, moving mean and moving mean square, both not yet corrected for their start from zero."""
+class Told:
+    """What the teacher is told at one step.
 
-    steps: int
-    mean: Tensor
-    square: Tensor
+    Args:
+        change: () lambda, the change of the student's labeled loss, or its first-order estimate.
+        factor: h, () for the whole batch or (B, T, C) for each tag of each token; positive means: say this more.
+    """
+
+    change: Tensor
+    factor: Tensor
+
+    def meta(self, teacher_BTC: Tensor, pseudo: PseudoLabels) -> Tensor:
+        """() L_meta (paper 3.3), with a graph to the teacher's clean pass.
+
+        For a factor of the batch ``h * CE(pseudo-labels, teacher)``; for one per tag ``-sum over tags of p * h``, mean over tokens,
+        the gradient of the student's labeled loss through soft labels.
+        """
+        if self.factor.dim() == 0:
+            return self.factor * pseudo.against(teacher_BTC).mean
+        return -_mean((precise(teacher_BTC).softmax(-1) * self.factor).sum(-1), pseudo.mask_BT)
+
+    def mean(self, pseudo: PseudoLabels) -> Tensor:
+        """() the factor, or its mean over the pseudo-labels."""
+        return self.factor if self.factor.dim() == 0 else _mean(pseudo.mean_of(self.factor), pseudo.mask_BT)
+
+
+def _mean(per_token_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    return per_token_BT.where(mask_BT, torch.zeros_like(per_token_BT)).sum() / mask_BT.sum().clamp(min=1)
 
 
 class Feedback:
-    """Turns losses before and after into a factor h, remembering a moving baseline.
+    """Listens to the student around its step.
 
     Args:
         config: kind, sign, baseline and scale.
@@ -44,58 +79,99 @@ class Feedback:
 
     def __init__(self, config: FeedbackConfig) -> None:
         self.config = config
-        self._moments: dict[str, _Moments] = {}  # by language
+        self._standing = Standing(config.decay, config.clip, center=config.baseline != "none", scale=config.standardize)
+        self._past: dict[str, Tensor] = {}  # factors by language, for the permuted control
 
-    def __call__(self, before: Tensor, after: Tensor, language: str) -> Tensor:
-        """h, the factor of L_meta.
+    def before(self, student: Learner, heard: Batch) -> Tensor:
+        """() L_S,lab at t, where the kind needs it; else nothing is computed.
 
         Args:
-            before: () the student's labeled loss before its update, no graph.
-            after: () the same after, on the same sentences.
-            language: whose baseline to use and move.
+            student: before its step.
+            heard: labeled sentences that judge.
+        """
+        return student.labeled_loss(heard) if self.config.kind == "difference" else heard.token_mask_BT.new_zeros((), dtype=torch.float32)
 
-        Returns:
-            () constant.
+    def after(
+        self, student: Learner, heard: Batch, before: Tensor, step: Gradient, unlabeled: Batch, pseudo: PseudoLabels, key: Key
+    ) -> Told:
+        """What to tell the teacher.
+
+        Args:
+            student: after its step.
+            heard: the same labeled sentences.
+            before: what `before` gave.
+            step: the gradient the student took.
+            unlabeled: the sentences the pseudo-labels are of.
+            pseudo: the teacher's.
+            key: of this step, for the permuted control.
         """
         config = self.config
-        if config.kind == "none":
-            return torch.zeros_like(before)
-        change = after - before  # lambda_meta
-        value = change if config.sign == "printed" else -change
-        if config.kind == "constant":
-            return torch.ones_like(before)
-        if config.baseline == "none" and not config.standardize:
-            return value
-        return self._standing(value, language if config.baseline == "per_language" else "*").to(before.dtype)
+        if config.kind in ("constant", "none"):
+            return Told(torch.zeros_like(before), torch.full_like(before, float(config.kind == "constant")))
+        if config.kind == "difference":
+            return self.of(before - student.labeled_loss(heard), heard.language, key)
+        wanted = student.labeled_gradient(heard)  # v
+        if config.kind == "token":
+            # Raising log p of a tag moves the student along +, its pseudo-labels' part of L_S,lab by this much; D in the tests
+            harm_BTC = student.sensitivity(unlabeled, student.preconditioned(wanted), config.reach)
+            return self._by_token(-harm_BTC, pseudo, key)
+        gone = student.preconditioned(step)  # P g, the step without momentum
+        gain = wanted.dot(gone)
+        if config.kind == "cosine":
+            gain = gain / (wanted.norm() * gone.norm()).clamp(min=torch.finfo(gain.dtype).tiny)
+        return self.of(gain, heard.language, key)
 
-    def _standing(self, value: Tensor, group: str) -> Tensor:
-        """A value against its group's past. Nothing is asked of the device, so that a GPU need not be waited for."""
+    def of(self, gain: Tensor, language: str, key: Key) -> Told:
+        """The factor for a whole batch.
+
+        Args:
+            gain: () by how much the student's labeled loss fell.
+            language: whose baseline to use and move.
+            key: of this step.
+        """
         config = self.config
-        value = value if value.device.type == "mps" else value.double()  # there is no float64 on mps
-        past = self._moments.get(group) or _Moments(0, torch.zeros_like(value), torch.zeros_like(value))
-        past = _Moments(past.steps, past.mean.to(value.device), past.square.to(value.device))
-        grown = 1 - config.decay**past.steps or 1.0  # corrects the start from zero, as Adam does
-        center = past.mean / grown
-        spread = (past.square / grown - center**2).clamp(min=0).sqrt()
-        self._moments[group] = _Moments(
-            past.steps + 1,
-            config.decay * past.mean + (1 - config.decay) * value,
-            config.decay * past.square + (1 - config.decay) * value**2,
-        )
-        silence = torch.zeros_like(value)
-        away = value if config.baseline == "none" else value - center
-        if not config.standardize:
-            return away if past.steps else silence
-        if past.steps < 2:
-            return silence  # no spread is known yet: silence, not a guess
-        return torch.where(spread > 0, (away / spread).clamp(-config.clip, config.clip), silence)
+        h = gain
+        if config.baseline != "none" or config.standardize:
+            h = self._standing(gain, "*" if config.baseline == "shared" else language)
+        if config.permuted:
+            h = self._swapped(h, language, key)
+        return Told(-gain, h if config.sign == "corrected" else -h)
+
+    def _by_token(self, gain_BTC: Tensor, pseudo: PseudoLabels, key: Key) -> Told:
+        config, mask_BT = self.config, pseudo.mask_BT
+        h_BTC = gain_BTC
+        if config.standardize:
+            # What all tags of a token have in common moves no probability, so it is no part of the spread.
+            apart_BTC = (h_BTC - h_BTC.mean(-1, keepdim=True)).where(mask_BT.unsqueeze(-1), h_BTC.new_zeros(()))
+            spread = (apart_BTC.square().sum() / (mask_BT.sum().clamp(min=1) * h_BTC.shape[-1])).sqrt()
+            h_BTC = (apart_BTC / spread.clamp(min=torch.finfo(spread.dtype).tiny)).clamp(-config.clip, config.clip)
+        if config.permuted:
+            key.apply("feedback", "permuted")
+            places = mask_BT.nonzero()
+            other = places[torch.randperm(len(places)).to(places.device)]
+            swapped_BTC = h_BTC.clone()
+            swapped_BTC[places[:, 0], places[:, 1]] = h_BTC[other[:, 0], other[:, 1]]
+            h_BTC = swapped_BTC
+        change = -_mean(pseudo.mean_of(gain_BTC), mask_BT)
+        return Told(change, h_BTC if config.sign == "corrected" else -h_BTC)
+
+    def _swapped(self, h: Tensor, language: str, key: Key) -> Tensor:
+        """A factor of one of the language's last steps, drawn at random; this one joins them."""
+        past = self._past.get(language, h.new_zeros(0)).to(h.device)
+        self._past[language] = torch.cat([past, h.reshape(1)])[-_REMEMBERED:]
+        if not len(past):
+            return torch.zeros_like(h)
+        key.apply("feedback", "permuted")
+        return past[int(torch.randint(len(past), ()))]
 
     def state(self) -> dict[str, Any]:
-        """The moving baselines."""
-        return {
-            "moments": {group: {"steps": each.steps, "mean": each.mean, "square": each.square} for group, each in self._moments.items()}
-        }
+        """The moving baselines, and what the control remembers."""
+        return {"standing": self._standing.state(), "past": dict(self._past)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a saved `state`; the first step afterwards moves it to the device."""
-        self._moments = {group: _Moments(**values) for group, values in state["moments"].items()}
+        """Take over a saved `state`."""
+        self._standing.restore(state.get("standing", {}))
+        self._past = dict(state.get("past", {}))
+
+
+_REMEMBERED = 64  # steps of a language: what the permuted control draws from

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from fewtag.config import Config
 from fewtag.learning.adam import Adam, Table
-from fewtag.learning.losses import cross_entropy
+from fewtag.learning.gradient import Gradient
+from fewtag.learning.losses import cross_entropy, precise
 from fewtag.learning.seeding import Key
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Noise, Tagger
@@ -135,29 +136,109 @@ class Learner:
         if self._table is not None:
             self._table.read(torch.cat([batch.inputs.ids.flatten() for batch in batches]))
 
-    def descend(self, loss: Tensor) -> None:
+    def descend(self, loss: Tensor) -> Gradient:
         """One gradient step on this tagger's weights; no other network's gradients are touched.
 
         Args:
             loss: () with a graph.
+
+        Returns:
+            The gradient as it was taken, after clipping.
+        """
+        found = self.gradient(loss)
+        divisor = self._divisor(found.parts)
+        self._adam.step(found.body, divisor)  # divides them in place
+        if self._table is None or found.rows is None or found.values_RD is None:
+            return found
+        found = Gradient(found.body, found.rows, found.values_RD / divisor)
+        assert found.rows is not None and found.values_RD is not None
+        self._table.step(found.rows, found.values_RD)
+        return found
+
+    def gradient(self, loss: Tensor, *, keep_graph: bool = False) -> Gradient:
+        """The gradient of a loss in this tagger's weights; nothing is changed.
+
+        Args:
+            loss: () with a graph.
+            keep_graph: whether the graph will be gone through again.
         """
         weights = self._adam.weights + ([] if self._table is None else [self._table.weight_VD])
-        found = torch.autograd.grad(loss, weights, allow_unused=True)
-        gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
+        found = torch.autograd.grad(loss, weights, allow_unused=True, retain_graph=keep_graph)
+        body = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
         if self._table is None:
-            self._adam.step(gradients, self._divisor(gradients))
-            return
-        *gradients, whole = gradients
+            return Gradient(body)
+        whole = body.pop()
         sparse = (whole if whole.is_sparse else whole.to_sparse(1)).coalesce()
-        rows, gradient_RD = sparse.indices()[0], sparse.values()
-        divisor = self._divisor([*gradients, gradient_RD])
-        self._adam.step(gradients, divisor)
-        self._table.step(rows, gradient_RD / divisor)
+        return Gradient(body, sparse.indices()[0], sparse.values())
+
+    def labeled_gradient(self, batch: Batch) -> Gradient:
+        """The gradient of `labeled_loss`."""
+        assert batch.tag_ids_BT is not None, "the labeled loss needs gold tags"
+        self._read(batch)
+        self.tagger.eval()
+        return self.gradient(cross_entropy(self.tagger(batch), batch.tag_ids_BT).mean)
+
+    def preconditioned(self, gradient: Gradient) -> Gradient:
+        """How far a step of this learner's optimizer goes along a gradient, its momentum left out.
+
+        Args:
+            gradient: of a batch that was read since the last step.
+        """
+        body = self._adam.preconditioned(gradient.body)
+        if self._table is None or gradient.rows is None or gradient.values_RD is None:
+            return Gradient(body)
+        return Gradient(body, gradient.rows, self._table.preconditioned(gradient.rows, gradient.values_RD))
+
+    @torch.no_grad()
+    def sensitivity(self, batch: Batch, direction: Gradient, reach: float) -> Tensor:
+        """How the log-probabilities change along a direction in weight space, in evaluation mode and float32, by a central difference.
+
+        Args:
+            batch: what to tag.
+            direction: in weight space, of any length.
+            reach: how far to look to either side (Euclidean).
+
+        Returns:
+            (B, T, C) derivative of log p along ``direction``.
+        """
+        self._read(batch)
+        direction = direction.reading(batch.inputs.ids)
+        length = direction.norm().clamp(min=torch.finfo(torch.float32).tiny)
+        encoder, precision = self.tagger.encoder, self.tagger.encoder.bf16
+        self.tagger.eval()
+        encoder.bf16 = False  # a difference of two numbers that agree in all that bfloat16 holds
+        try:
+            either: list[Tensor] = []
+            for side in (1.0, -1.0):
+                with self._moved(direction, side * reach / length):
+                    either.append(precise(self.tagger(batch)).log_softmax(-1))
+        finally:
+            encoder.bf16 = precision
+        return (either[0] - either[1]) * (length / (2 * reach))
+
+    @contextmanager
+    def _moved(self, direction: Gradient, by: Tensor) -> Iterator[None]:
+        """The weights are elsewhere within the ``with``; afterwards they are what they were, to the bit."""
+        weights = self._adam.weights
+        before = [w.detach().clone() for w in weights]
+        table = None if self._table is None else self._table.weight_VD
+        rows_RD = None if table is None or direction.rows is None else table[direction.rows]
+        for w, d in zip(weights, direction.body, strict=True):
+            w.add_(d * by)
+        if table is not None and rows_RD is not None and direction.values_RD is not None:
+            table[direction.rows] = rows_RD + direction.values_RD * by
+        try:
+            yield
+        finally:
+            for w, kept in zip(weights, before, strict=True):
+                w.copy_(kept)
+            if table is not None and rows_RD is not None:
+                table[direction.rows] = rows_RD
 
     def _divisor(self, gradients: list[Tensor]) -> Tensor:
         """() what clipping divides every gradient by."""
         c = self.config
-        norm = torch.nn.utils.get_total_norm(gradients, norm_type=float(c.clip_norm)).float()
+        norm = precise(torch.nn.utils.get_total_norm(gradients, norm_type=float(c.clip_norm)))
         return torch.where(norm > c.clip_threshold, norm / c.clip_target, torch.ones_like(norm))
 
     @contextmanager

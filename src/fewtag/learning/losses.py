@@ -32,6 +32,11 @@ class Term:
         return self.total / self.count.clamp(min=1)
 
 
+def precise(logits_BTC: Tensor) -> Tensor:
+    """The same in float32, or in float64 where it is so already: losses are never taken in half precision."""
+    return logits_BTC if logits_BTC.dtype == torch.float64 else logits_BTC.float()
+
+
 def cross_entropy(logits_BTC: Tensor, tag_ids_BT: Tensor, *, smoothing: float = 0.0) -> Term:
     """Cross-entropy with label smoothing: (1 - s) * NLL + s * mean over tags of -log p, summed over tokens (paper section 5).
 
@@ -41,7 +46,7 @@ def cross_entropy(logits_BTC: Tensor, tag_ids_BT: Tensor, *, smoothing: float = 
         smoothing: s, in [0, 1).
     """
     total = F.cross_entropy(
-        logits_BTC.float().flatten(0, 1), tag_ids_BT.flatten(), ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum"
+        precise(logits_BTC).flatten(0, 1), tag_ids_BT.flatten(), ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum"
     )
     return Term(total, (tag_ids_BT != IGNORED).sum())
 
@@ -54,7 +59,7 @@ def divergence(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor) -> Term:
         target_BTC: distributions.
         mask_BT: which tokens count.
     """
-    per_token_BT = (torch.xlogy(target_BTC, target_BTC) - target_BTC * F.log_softmax(logits_BTC.float(), dim=-1)).sum(-1)
+    per_token_BT = (torch.xlogy(target_BTC, target_BTC) - target_BTC * F.log_softmax(precise(logits_BTC), dim=-1)).sum(-1)
     return Term(per_token_BT.where(mask_BT, per_token_BT.new_zeros(())).sum(), mask_BT.sum())
 
 
@@ -66,7 +71,7 @@ def squared_distance(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor) ->
         target_BTC: distributions, constants.
         mask_BT: which tokens count.
     """
-    per_token_BT = (logits_BTC.float().softmax(-1) - target_BTC).pow(2).mean(-1)
+    per_token_BT = (precise(logits_BTC).softmax(-1) - target_BTC).pow(2).mean(-1)
     return Term(per_token_BT.where(mask_BT, per_token_BT.new_zeros(())).sum(), mask_BT.sum())
 
 
@@ -79,7 +84,7 @@ def soft_cross_entropy(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor, 
         mask_BT: which tokens add to the sum.
         count: what to divide by; the mask's tokens when None.
     """
-    per_token_BT = -(target_BTC * F.log_softmax(logits_BTC.float(), dim=-1)).sum(-1)
+    per_token_BT = -(target_BTC * F.log_softmax(precise(logits_BTC), dim=-1)).sum(-1)
     # where() rather than a product: a padded token may hold anything, even NaN
     total = per_token_BT.where(mask_BT, per_token_BT.new_zeros(())).sum()
     return Term(total, mask_BT.sum() if count is None else count)

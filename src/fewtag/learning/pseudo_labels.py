@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fewtag.learning.losses import Term, cross_entropy, soft_cross_entropy
+from fewtag.learning.losses import Term, cross_entropy, precise, soft_cross_entropy
 from fewtag.tagger.batch import IGNORED
 
 
@@ -37,6 +37,13 @@ class PseudoLabels:
             return cross_entropy(logits_BTC, self.tag_ids_BT, smoothing=smoothing)
         assert self.probs_BTC is not None, "pseudo-labels are tags or distributions"
         return soft_cross_entropy(logits_BTC, self.probs_BTC, self.mask_BT)
+
+    def mean_of(self, values_BTC: Tensor) -> Tensor:
+        """(B, T): of a value per tag, the one of the label, or its mean under the distribution; only tokens of the mask mean anything."""
+        if self.tag_ids_BT is not None:
+            return values_BTC.gather(-1, self.tag_ids_BT.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+        assert self.probs_BTC is not None, "pseudo-labels are tags or distributions"
+        return (values_BTC * self.probs_BTC).sum(-1)
 
 
 def label(kind: str, logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> PseudoLabels:
@@ -85,9 +92,9 @@ def reweighted(logits_BTC: Tensor, token_mask_BT: Tensor) -> Tensor:
         logits_BTC: the labeling network's.
         token_mask_BT: tokens that take part in ``f``.
     """
-    probs_BTC = logits_BTC.detach().float().softmax(-1)
+    probs_BTC = precise(logits_BTC.detach()).softmax(-1)
     frequency_C = probs_BTC.where(token_mask_BT.unsqueeze(-1), probs_BTC.new_zeros(())).sum((0, 1))
-    weights_BTC = probs_BTC**2 / frequency_C.clamp(min=torch.finfo(torch.float32).tiny)
+    weights_BTC = probs_BTC**2 / frequency_C.clamp(min=torch.finfo(probs_BTC.dtype).tiny)
     return weights_BTC / weights_BTC.sum(-1, keepdim=True)
 
 
@@ -106,15 +113,15 @@ def hard(logits_BTC: Tensor, token_mask_BT: Tensor) -> Tensor:
 
 def confident(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> Tensor:
     """mask_BT of tokens whose highest probability is above epsilon (paper 3.3, the indicator in L_reg; strictly above, so 1 keeps none)."""
-    highest_BT = logits_BTC.detach().float().softmax(-1).amax(-1)
+    highest_BT = precise(logits_BTC.detach()).softmax(-1).amax(-1)
     return token_mask_BT & (highest_BT > threshold)
 
 
 def sharpen(logits_BTC: Tensor, temperature: float) -> Tensor:
     """probs_BTC = softmax(logits / tau), a constant; tau below 1 sharpens (ambiguities A11 and A15)."""
-    return (logits_BTC.detach().float() / temperature).softmax(-1)
+    return (precise(logits_BTC.detach()) / temperature).softmax(-1)
 
 
 def scaled(logits_BTC: Tensor, temperature: float) -> Tensor:
     """softmax(logits) / tau, a constant: the letter of L_reg, which only scales the loss (ambiguity A11)."""
-    return logits_BTC.detach().float().softmax(-1) / temperature
+    return precise(logits_BTC.detach()).softmax(-1) / temperature

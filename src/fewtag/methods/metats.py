@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
@@ -61,16 +60,18 @@ class MetaTS(Method):
         self.config = config
         self.teacher = Learner("teacher", make_tagger("teacher"), learner)
         self.student = Learner("student", make_tagger("student"), learner)
-        self.feedback = Feedback(config.feedback)
+        # Nobody asks the student where its answer has no weight.
+        self.feedback = Feedback(config.feedback if config.weight_meta else config.feedback.model_copy(update={"kind": "none"}))
         self.noise = GaussianNoise(config.noise_variance, relative=config.noise_relative)
 
-    def step(self, labeled: Batch | None, unlabeled: Batch | None, key: Key) -> dict[str, Tensor]:
+    def step(self, labeled: Batch | None, unlabeled: Batch | None, key: Key, judge: Batch | None = None) -> dict[str, Tensor]:
         """One iteration for one language: the student learns, then the teacher learns from the student's progress.
 
         Args:
             labeled: X, Y of the language.
             unlabeled: raw sentences of the same language.
             key: of this step.
+            judge: labeled sentences that neither network was trained on; None lets X, Y judge (the paper).
 
         Returns:
             The named losses, the feedback and the kept share, without graphs.
@@ -83,30 +84,26 @@ class MetaTS(Method):
         labeled_BTC, clean_BTC, *noised_BTC = teacher.passes(key, "supervised", Pass(labeled), clean, *noised)
         # 3.2 the student learns from the teacher's pseudo-labels
         pseudo = label(c.labels, clean_BTC, mask_BT, c.label_threshold)  # Eq. 2
-        before = self._heard(labeled)  # L_S,lab at t
+        heard = labeled if judge is None else judge
+        before = self.feedback.before(student, heard)  # L_S,lab at t
         loss = pseudo.against(student.logits(unlabeled, key, "pseudo"), smoothing=c.label_smoothing).mean
-        student.descend(loss)  # Eq. 3, one step
-        after = self._heard(labeled)  # L_S,lab at t + 1
-        h = self.feedback(before, after, labeled.language)  # lambda_meta, with its sign
+        step = student.descend(loss)  # Eq. 3, one step
+        told = self.feedback.after(student, heard, before, step, unlabeled, pseudo, key)  # L_S,lab at t + 1; lambda_meta, with its sign
         # 3.3 the teacher learns from labels, from consistency under noise, and from the feedback
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean  # Eq. 4
         keep_BT = confident(clean_BTC, mask_BT, c.threshold)  # I(z_max)
         reg = self._regularization(clean_BTC, noised_BTC, keep_BT, mask_BT)  # L_reg
-        meta = h * pseudo.against(clean_BTC).mean  # L_meta; without a gradient for soft labels (A32)
+        meta = told.meta(clean_BTC, pseudo)  # L_meta; a scalar has no gradient through soft labels (A32)
         teacher.descend(sup + c.weight_reg * reg + c.weight_meta * meta)  # L_T = L_sup + L_reg + L_meta
         return {
             "student": loss.detach(),
             "supervised": sup.detach(),
             "regularization": reg.detach(),
             "meta": meta.detach(),
-            "lambda": after - before,
-            "feedback": h,
+            "lambda": told.change,
+            "feedback": told.mean(pseudo),
             "kept": keep_BT.sum() / mask_BT.sum().clamp(min=1),
         }
-
-    def _heard(self, labeled: Batch) -> Tensor:
-        """The student's loss on labeled sentences; nobody asks for it where the feedback has no weight."""
-        return self.student.labeled_loss(labeled) if self.config.weight_meta else torch.zeros((), device=labeled.token_mask_BT.device)
 
     def _regularization(self, clean_BTC: Tensor, noised: list[Tensor], keep_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """L_reg: the noised pass agrees with the clean one where that is confident (paper 3.3)."""
