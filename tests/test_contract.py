@@ -16,6 +16,7 @@ from fewtag.methods.method import Budget, Method, Stage
 from fewtag.tagger import Batch, Tagger
 from fewtag.text import Sentence, TagSet, spans_of
 from fewtag.training.checkpoint import Checkpoints, flatten, same, unflatten
+from fewtag.training.draws import split
 from fewtag.training.fit import DivergedError, Position, Progress, Scored, fit
 
 TAG_SET = TagSet(("color", "thing"))
@@ -43,20 +44,43 @@ def make_tagger(role: str) -> Tagger:
     return Tagger(CompactEncoder(CompactConfig(buckets=300, width=12, layers=1)), TAG_SET)
 
 
+# Switches that change what a method does are held to the contract as rows are.
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "metats, product": ("metats", {"feedback": {"kind": "product"}}),
+    "metats, cosine, permuted": ("metats", {"feedback": {"kind": "cosine", "permuted": True}}),
+    "metats, per token": ("metats", {"feedback": {"kind": "token"}, "weight_meta": 0.1}),
+    "metats, fresh": ("metats", {"folds": 2}),
+    "metats, fresh and averaged": ("metats", {"folds": 3, "student_average": 0.9, "student_init": "encoder"}),
+    "metats, averaged": ("metats", {"student_average": 0.9}),
+}
+NAMES = sorted({*METHODS, *VARIANTS})
+
+
+def row_of(name: str) -> tuple[str, dict[str, Any]]:
+    return VARIANTS.get(name, (name, {}))
+
+
 def build(name: str) -> Method:
-    return METHODS[name].method(resolve(name, {}), make_tagger, LearnerConfig(lr=0.01))
+    found, values = row_of(name)
+    return METHODS[found].method(resolve(found, values), make_tagger, LearnerConfig(lr=0.01))
 
 
 def draw(method: Method) -> Any:
     batcher = method.delivered.tagger.batcher
 
-    def drawn(stage: Stage, step: int) -> tuple[Batch | None, Batch | None]:
+    def drawn(stage: Stage, step: int) -> tuple[Batch | None, ...]:
         chooser = random.Random(f"{stage.name}{step}")
         language = chooser.choice(["en", "de"])
-        pool = [s for some in LABELED.values() for s in some] if stage.mixed else LABELED[language]
-        labeled = batcher.batch(chooser.sample(pool, 4), labeled=True)
+        known, fold = LABELED, []
+        if stage.fold is not None:
+            parts = {lang: split(some, lang, 5, stage.fold) for lang, some in LABELED.items()}
+            known, fold = {lang: part[0] for lang, part in parts.items()}, parts[language][1]
+        pool = [s for some in known.values() for s in some] if stage.mixed else known[language]
+        labeled = batcher.batch(chooser.sample(pool, min(4, len(pool))), labeled=True)
         raw = batcher.batch(chooser.sample(RAW[language], 4), labeled=False) if stage.draws == "both" else None
-        return labeled, raw
+        if stage.fold is None or raw is None:
+            return labeled, raw
+        return labeled, raw, batcher.batch(fold, labeled=True)
 
     return drawn
 
@@ -68,9 +92,9 @@ def evaluate(tagger: Tagger) -> Scored:
     return Scored(200 * right / total, {})
 
 
-def loop(method: Method, position: Position, steps: int = 9) -> Any:
+def loop(method: Method, position: Position, steps: int = 9, guard: bool = True) -> Any:
     budget = {"supervised": Budget(steps, 3, 5), "semi_supervised": Budget(steps, 4, 5), "finetune": Budget(steps, 2, 5)}
-    return fit(method, position, seed=5, draw=draw(method), budget=lambda stage: budget[stage.effort], evaluate=evaluate)
+    return fit(method, position, seed=5, draw=draw(method), budget=lambda stage: budget[stage.effort], evaluate=evaluate, guard=guard)
 
 
 def outcome(method: Method, position: Position) -> dict[str, Any]:
@@ -83,7 +107,7 @@ def trained(name: str, steps: int = 9) -> tuple[dict[str, Any], list[Progress]]:
     return outcome(method, position), events
 
 
-@pytest.fixture(params=sorted(METHODS))
+@pytest.fixture(params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, field_validator
 from torch import Tensor
 
 from fewtag.config import Config, Share
+from fewtag.learning.average import follow
 from fewtag.learning.feedback import Feedback, FeedbackConfig
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy, soft_cross_entropy
 from fewtag.learning.noise import GaussianNoise
 from fewtag.learning.pseudo_labels import confident, label, scaled, sharpen
 from fewtag.learning.seeding import Key
-from fewtag.methods.method import Method, Stage
+from fewtag.methods.distill import distill_step
+from fewtag.methods.method import Fold, Method, Stage
 from fewtag.methods.supervised import supervised_step
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
@@ -45,6 +47,18 @@ class MetaTSConfig(Config):
     warmup: bool = True  # A24: the teacher first learns from the labeled sentences
     student_init: Literal["teacher", "encoder"] = "teacher"  # A24; prototype: a pre-trained student must start warm
     finetune: bool = True  # 3.4
+    # Beyond the paper. Feedback from labels that neither network has learned: round k learns without fold k, which judges; the students
+    # of all rounds then teach one. 0: the paper's, the labels it learned from judge.
+    folds: NonNegativeInt = 0
+    student_average: Share = 0.0  # decay of a moving average of the student, which is then what is scored and tuned; 0: none
+    keep_teacher: bool = True  # score the teacher as well, so that a guarded run can deliver it
+
+    @field_validator("folds")
+    @classmethod
+    def _folds_are_parts(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("1 fold leaves nothing to learn from; 0 is none, 2 or more are folds")
+        return value
 
 
 class MetaTS(Method):
@@ -59,10 +73,17 @@ class MetaTS(Method):
     def __init__(self, config: MetaTSConfig, make_tagger: Callable[[str], Tagger], learner: LearnerConfig) -> None:
         self.config = config
         self.teacher = Learner("teacher", make_tagger("teacher"), learner)
+        if config.student_average and learner.embeddings in ("auto", "lazy"):
+            learner = learner.model_copy(update={"embeddings": "dense"})  # the average is of all rows, so all must move
         self.student = Learner("student", make_tagger("student"), learner)
+        self.average = Learner("average", make_tagger("average"), learner) if config.student_average else None
+        self.members = [Learner(f"member-{k + 1}", make_tagger("student"), learner) for k in range(config.folds)]
         # Nobody asks the student where its answer has no weight.
         self.feedback = Feedback(config.feedback if config.weight_meta else config.feedback.model_copy(update={"kind": "none"}))
         self.noise = GaussianNoise(config.noise_variance, relative=config.noise_relative)
+        # What every round starts from; the same for every run of a seed, so it is no part of the state.
+        fresh = self.teacher.tagger.state_dict() if config.folds else {}
+        self._fresh = {name: value.detach().clone() for name, value in fresh.items()}
 
     def step(self, labeled: Batch | None, unlabeled: Batch | None, key: Key, judge: Batch | None = None) -> dict[str, Tensor]:
         """One iteration for one language: the student learns, then the teacher learns from the student's progress.
@@ -88,6 +109,8 @@ class MetaTS(Method):
         before = self.feedback.before(student, heard)  # L_S,lab at t
         loss = pseudo.against(student.logits(unlabeled, key, "pseudo"), smoothing=c.label_smoothing).mean
         step = student.descend(loss)  # Eq. 3, one step
+        if self.average is not None:
+            follow(self.average, student, key.step, c.student_average)
         told = self.feedback.after(student, heard, before, step, unlabeled, pseudo, key)  # L_S,lab at t + 1; lambda_meta, with its sign
         # 3.3 the teacher learns from labels, from consistency under noise, and from the feedback
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean  # Eq. 4
@@ -112,29 +135,67 @@ class MetaTS(Method):
         count = mask_BT.sum() if c.denominator == "all" else keep_BT.sum()
         return sum((soft_cross_entropy(each_BTC, target_BTC, keep_BT, count).mean for each_BTC in noised), clean_BTC.new_zeros(()))
 
-    def _begin_interact(self) -> None:
+    def stages(self) -> list[Stage]:
+        c = self.config
+        tune = supervised_step(self.student, c.finetune_smoothing)
+        finetune = Stage("finetune", tune, self.student, "labeled", True, self._begin_finetune, True, "finetune")
+        if not c.folds:
+            return [*self._round("", None, 1.0), *([finetune] if c.finetune else [])]
+        rounds = [stage for k in range(c.folds) for stage in self._round(f"-{k + 1}", Fold(k, c.folds), 1 / c.folds)]
+        together = distill_step(self.student, self.members, c.label_smoothing)
+        distill = Stage("distill", together, self.student, "both", False, self._begin_distillation, True, "semi_supervised")
+        return [*rounds, distill, *([finetune] if c.finetune else [])]
+
+    def _round(self, suffix: str, fold: Fold | None, share: float) -> list[Stage]:
+        """Warm-up and interaction (paper 3.2 and 3.3); with a fold, without it."""
+        c, scored = self.config, self.average or self.student
+        warm = Stage(
+            f"warm-up{suffix}", supervised_step(self.teacher, c.label_smoothing), self.teacher, "labeled", True,
+            lambda: self._begin_warmup(fold), False, "supervised", fold=fold,
+        )  # fmt: skip
+        interact = Stage(
+            f"interact{suffix}", self.step, scored, "both", False, lambda: self._begin_interact(fold), False, "semi_supervised",
+            share=share, fold=fold, rivals=(self.teacher,) if c.keep_teacher else (),
+        )  # fmt: skip
+        return [warm, interact] if c.warmup else [interact]
+
+    def _begin_warmup(self, fold: Fold | None) -> None:
+        if fold is not None and fold.number:
+            self._collect(fold.number - 1)
+            self.teacher.take_over(self._fresh)
+        self.teacher.restart()
+
+    def _begin_interact(self, fold: Fold | None) -> None:
+        if fold is not None and fold.number and not self.config.warmup:
+            self._begin_warmup(fold)
         self.teacher.restart()
         if self.config.student_init == "teacher":
             self.student.copy_from(self.teacher)
+        elif fold is not None:
+            self.student.take_over(self._fresh)
+        if self.average is not None:
+            self.average.copy_from(self.student)
 
-    def stages(self) -> list[Stage]:
-        c = self.config
-        warm = supervised_step(self.teacher, c.label_smoothing)
-        tune = supervised_step(self.student, c.finetune_smoothing)
-        stages = [
-            Stage("warm-up", warm, self.teacher, "labeled", True, self.teacher.restart, False, "supervised"),
-            Stage("interact", self.step, self.student, "both", False, self._begin_interact, False, "semi_supervised"),
-            Stage("finetune", tune, self.student, "labeled", True, self.student.restart, True, "finetune"),
-        ]
-        wanted = {"warm-up": c.warmup, "interact": True, "finetune": c.finetune}
-        return [stage for stage in stages if wanted[stage.name]]
+    def _begin_distillation(self) -> None:
+        self._collect(self.config.folds - 1)
+        self.student.copy_from(self.members[-1])
+
+    def _collect(self, number: int) -> None:
+        """Keep the student that a round has ended with."""
+        self.members[number].copy_from(self.average or self.student)
+
+    def _begin_finetune(self) -> None:
+        if self.average is not None and not self.config.folds:
+            self.student.copy_from(self.average)
+        self.student.restart()
 
     def learners(self) -> dict[str, Learner]:
-        return {"teacher": self.teacher, "student": self.student}
+        own = {"teacher": self.teacher, "student": self.student, **{each.name: each for each in self.members}}
+        return own if self.average is None else {**own, "average": self.average}
 
     @property
     def delivered(self) -> Learner:
-        return self.student
+        return self.student if self.config.finetune or self.config.folds or self.average is None else self.average
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "feedback": self.feedback.state()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ from fewtag.learning.learner import Learner
 from fewtag.learning.seeding import Key
 from fewtag.tagger.batch import Batch
 
-Step = Callable[[Batch | None, Batch | None, Key], dict[str, Tensor]]
+Step = Callable[Concatenate[Batch | None, Batch | None, Key, ...], dict[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,35 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Fold:
+    """A part of each language's labeled sentences that a stage does not train on.
+
+    Args:
+        number: which, from 0.
+        of: how many parts there are.
+    """
+
+    number: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """A named part of a method.
 
     Args:
         name: unique within the method.
-        step: takes a labeled and an unlabeled batch of one language and a key, does its own descents, returns named losses.
+        step: takes a labeled and an unlabeled batch of one language and a key, does its own descents, returns named losses. Where the
+            stage has a fold and draws both kinds, a batch of the fold follows as a fourth.
         scored: the learner that is evaluated; its best weights are put back when the stage ends.
         draws: what a step is given: ``"labeled"``, ``"both"``.
         mixed: True draws labeled sentences of all languages at once.
         begin: called once before the first step.
         score_start: whether the state before the first step competes for the best.
         effort: which entry of the training budget it takes: ``"supervised"``, ``"semi_supervised"`` or ``"finetune"``.
+        share: of that entry's steps.
+        fold: labeled sentences kept from it; None keeps none.
+        rivals: other learners that are scored beside ``scored``; the best of all that a run has seen can be delivered (`Method.guarded`).
     """
 
     name: str
@@ -54,6 +71,9 @@ class Stage:
     begin: Callable[[], None]
     score_start: bool
     effort: str
+    share: float = 1.0
+    fold: Fold | None = None
+    rivals: tuple[Learner, ...] = ()
 
 
 class Method(ABC):

@@ -8,11 +8,35 @@ import torch
 
 from fewtag.data.low_resource import LowResource
 from fewtag.data.stream import Stream
-from fewtag.methods.method import Stage
+from fewtag.errors import ConfigError
+from fewtag.learning.seeding import stable_seed
+from fewtag.methods.method import Fold, Stage
 from fewtag.tagger.batch import Batch, Batcher
 from fewtag.text.sentence import Sentence
 
 Sentences = Mapping[str, Sequence[Sentence]]
+
+
+def split(labeled: Sequence[Sentence], language: str, seed: int, fold: Fold) -> tuple[list[Sentence], list[Sentence]]:
+    """Labeled sentences of a language without those of a fold, and those of the fold.
+
+    Args:
+        labeled: of the language.
+        language: its name.
+        seed: of the choice; every fold of a seed is a part of one partition.
+        fold: which.
+
+    Raises:
+        ConfigError: when there are fewer sentences than folds.
+    """
+    if len(labeled) < fold.of:
+        raise ConfigError(
+            f"{fold.of} folds need at least {fold.of} labeled sentences in every language, and {language} has {len(labeled)}: "
+            "give method.folds a smaller number, or label more"
+        )
+    places = sorted(range(len(labeled)), key=lambda place: stable_seed(seed, "folds", language, place))
+    inside = set(places[fold.number :: fold.of])
+    return [s for place, s in enumerate(labeled) if place not in inside], [labeled[place] for place in sorted(inside)]
 
 
 class Draws:
@@ -43,21 +67,31 @@ class Draws:
         self._sizes = (batch_size, unlabeled_batch_size)
         self._streams: dict[str, Stream] = {}
 
-    def __call__(self, stage: Stage, step: int) -> tuple[Batch | None, Batch | None]:
-        """The labeled and the unlabeled batch of a step; None for the kind the stage does not draw."""
+    def __call__(self, stage: Stage, step: int) -> tuple[Batch | None, ...]:
+        """The labeled and the unlabeled batch of a step, None for the kind the stage does not draw; then a batch of its fold, if any.
+
+        Raises:
+            ConfigError: when a language has too few labeled sentences for the stage's folds.
+        """
         drawn = self._stream(stage).draw(step)
         labeled = self._batcher.batch(drawn.labeled, labeled=True).to(self._device) if drawn.labeled else None
         unlabeled = self._batcher.batch(drawn.unlabeled, labeled=False).to(self._device) if drawn.unlabeled else None
-        return labeled, unlabeled
+        if stage.fold is None or stage.draws != "both":
+            return labeled, unlabeled
+        heard = self._stream(stage, heard=True).draw(step).labeled  # of the same language: a stream's languages are drawn by its raw text
+        return labeled, unlabeled, self._batcher.batch(heard, labeled=True).to(self._device)
 
-    def _stream(self, stage: Stage) -> Stream:
-        if stage.name not in self._streams:
+    def _stream(self, stage: Stage, heard: bool = False) -> Stream:
+        name = f"{stage.name}, heard" if heard else stage.name
+        if name not in self._streams:
             labeled: Sentences = {lang: some for lang, some in self._data.labeled.items() if some}
+            if stage.fold is not None:
+                labeled = {lang: split(some, lang, self._seed, stage.fold)[int(heard)] for lang, some in labeled.items()}
             unlabeled: Sentences = {}
             if stage.draws == "both":  # feedback needs labels of the same language, so both kinds or none
                 unlabeled = {lang: some for lang, some in self._data.unlabeled.items() if some and labeled.get(lang)}
                 labeled = {lang: labeled[lang] for lang in unlabeled}
-            self._streams[stage.name] = Stream(
+            self._streams[name] = Stream(
                 labeled,
                 unlabeled,
                 seed=self._seed,
@@ -66,4 +100,4 @@ class Draws:
                 exponent=self._exponent,
                 mixed=stage.mixed,
             )
-        return self._streams[stage.name]
+        return self._streams[name]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from fewtag.data.low_resource import LowResource
 from fewtag.errors import FewtagError
 from fewtag.methods import row
-from fewtag.methods.method import Stage
+from fewtag.methods.method import Budget, Stage
 from fewtag.tagger.cores import use_granted
 from fewtag.training.checkpoint import Checkpoints
 from fewtag.training.draws import Draws
@@ -47,10 +48,15 @@ class Drive:
         self.seconds = 0.0
         self.limit = parse_time(config.train.max_time)
         self.cut_short: list[str] = []  # stages that max_time ended
+        self.verdict = ""  # of the guard
         self.num_labeled = sum(len(some) for some in data.labeled.values())
         efforts = {"supervised": 0.3, "semi_supervised": 0.55, "finetune": 0.15}
-        shares = [efforts[stage.effort] for stage in self.method.stages()]
+        shares = [efforts[stage.effort] * stage.share for stage in self.method.stages()]
         self.ends = [sum(shares[: i + 1]) / sum(shares) for i in range(len(shares))]
+
+    def _budget(self, stage: Stage) -> Budget:
+        whole = self.config.train.budget(stage.effort, self.num_labeled)
+        return replace(whole, max_steps=max(1, round(whole.max_steps * stage.share)))
 
     def restore(self) -> int:
         """Go back to the newest checkpoint; returns how much of the journal it covers."""
@@ -60,6 +66,7 @@ class Drive:
         self.method.restore(state["method"])
         self.position = Position.restored(state["position"])
         self.seconds = float(state["seconds"])
+        self.verdict = str(state["verdict"])
         return int(state["journal"])
 
     def save(self, journal: Journal, seconds: float) -> None:
@@ -69,6 +76,7 @@ class Drive:
             "position": self.position.state(),
             "seconds": seconds,
             "journal": journal.size,
+            "verdict": self.verdict,
         }
         self.checkpoints.save(self.position.total_steps * 10 + self.position.stage, state)
 
@@ -101,14 +109,17 @@ class Drive:
             self.position,
             seed=config.train.seed,
             draw=draw,
-            budget=lambda stage: config.train.budget(stage.effort, self.num_labeled),
+            budget=self._budget,
             evaluate=lambda tagger: score_on_dev(tagger, self.data.dev, config.evaluation.mode),
             out_of_time=out_of_time,
+            guard=row(self.name).guard if config.train.guard == "auto" else config.train.guard,
         )
         try:
             for progress in loop:
                 tell(journal, progress)
                 self.listener(progress)
+                if progress.verdict is not None:
+                    self.verdict = progress.verdict.sentence
                 now = time.monotonic()
                 if progress.stage_done or (progress.scored and now - saved_at >= config.train.checkpoint_seconds):
                     self.save(journal, now - started)
@@ -138,6 +149,10 @@ def tell(journal: Journal, progress: Progress) -> None:
             dev_f1_by_language=progress.scored.by_language,
             is_best=progress.is_best,
             losses=progress.losses,
+            **({"rivals": progress.rivals} if progress.rivals else {}),
         )
     if progress.stage_done:
         journal.write("stage_done", stage=progress.stage, step=progress.step, best_dev_f1=progress.best_score, best_step=progress.best_step)
+    if progress.verdict is not None:
+        scores = {name: {"dev_f1": each.value, "by_language": each.by_language} for name, each in progress.verdict.scores.items()}
+        journal.write("guard", kept=progress.verdict.chosen, scores=scores, sentence=progress.verdict.sentence)

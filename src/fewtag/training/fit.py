@@ -17,23 +17,13 @@ from fewtag.learning.seeding import Key
 from fewtag.methods.method import Budget, Method, Stage
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
+from fewtag.training.guard import START, Candidates, Scored, Verdict
+
+__all__ = ["DivergedError", "Position", "Progress", "Scored", "fit"]
 
 
 class DivergedError(FewtagError):
     """A loss stopped being a finite number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """What an evaluation on dev says.
-
-    Args:
-        value: the number early stopping looks at; higher is better.
-        by_language: the same per language, for people.
-    """
-
-    value: float
-    by_language: dict[str, float]
 
 
 @dataclass
@@ -47,9 +37,11 @@ class Position:
         best_score: best dev score in this stage, None before the first.
         best_step: when it was reached.
         stale: evaluations since then.
+        best_by_language: the same score per language.
         best_weights: the scored tagger's weights at that moment.
         sums: sums of the named losses since the last evaluation, with how many times each was seen.
         total_steps: steps done in all stages.
+        candidates: what else could be shipped at the end.
     """
 
     stage: int = 0
@@ -57,19 +49,22 @@ class Position:
     begun: bool = False
     best_score: float | None = None
     best_step: int = 0
+    best_by_language: dict[str, float] = field(default_factory=dict)
     stale: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     sums: dict[str, list[float]] = field(default_factory=dict)
     total_steps: int = 0
+    candidates: Candidates = field(default_factory=Candidates)
 
     def state(self) -> dict[str, Any]:
         """As a nested dict of tensors and plain values."""
-        return dict(vars(self))
+        return {**vars(self), "candidates": self.candidates.kept}
 
     @classmethod
     def restored(cls, state: dict[str, Any]) -> Position:
         """From a saved `state`."""
-        return cls(**{**state, "best_weights": dict(state.get("best_weights", {})), "sums": dict(state.get("sums", {}))})
+        filled = {name: dict(state.get(name, {})) for name in ("best_weights", "best_by_language", "sums")}
+        return cls(**{**state, **filled, "candidates": Candidates(dict(state.get("candidates", {})))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +82,8 @@ class Progress:
         is_best: whether it is the stage's best so far.
         best_score, best_step: the stage's best so far.
         stage_done: True when the stage has ended and its best weights are back in place.
+        rivals: dev scores of the stage's other learners, where they were evaluated now.
+        verdict: what the guard decided, at the very end.
     """
 
     stage: str
@@ -101,9 +98,11 @@ class Progress:
     best_score: float | None
     best_step: int
     stage_done: bool
+    rivals: dict[str, float] = field(default_factory=dict)
+    verdict: Verdict | None = None
 
 
-Draw = Callable[[Stage, int], tuple[Batch | None, Batch | None]]
+Draw = Callable[[Stage, int], tuple[Batch | None, ...]]
 
 
 def fit(
@@ -115,6 +114,7 @@ def fit(
     budget: Callable[[Stage], Budget],
     evaluate: Callable[[Tagger], Scored],
     out_of_time: Callable[[Stage], bool] = lambda stage: False,
+    guard: bool = False,
 ) -> Iterator[Progress]:
     """Train a method from where ``position`` stands to its end.
 
@@ -122,10 +122,11 @@ def fit(
         method: what to train; changed in place.
         position: where to start; changed in place.
         seed: of every random number in the steps.
-        draw: the labeled and the unlabeled batch of a stage's step.
+        draw: the labeled and the unlabeled batch of a stage's step, and a batch of its fold where it has one.
         budget: of a stage.
         evaluate: scores a tagger on dev; must not use torch's generators for anything that matters.
         out_of_time: ends a stage early when true.
+        guard: whether the best of the final tagger, the supervised start and the stages' rivals is delivered, rather than the final one.
 
     Yields:
         Progress after every step, and at the end of every stage.
@@ -140,11 +141,16 @@ def fit(
         language = ""
 
         def progress(
-            scored: Scored | None = None, is_best: bool = False, losses: dict[str, float] | None = None, done: bool = False
+            scored: Scored | None = None,
+            is_best: bool = False,
+            losses: dict[str, float] | None = None,
+            done: bool = False,
+            rivals: dict[str, float] | None = None,
+            verdict: Verdict | None = None,
         ) -> Progress:
             return Progress(
                 stage.name, position.stage, len(stages), position.step, limits.max_steps, language,  # noqa: B023
-                losses or {}, scored, is_best, position.best_score, position.best_step, done,
+                losses or {}, scored, is_best, position.best_score, position.best_step, done, rivals or {}, verdict,
             )  # fmt: skip
 
         if not position.begun:
@@ -154,9 +160,9 @@ def fit(
                 scored, is_best = _evaluate(position, stage, evaluate)
                 yield progress(scored, is_best)
         while position.step < limits.max_steps and position.stale < limits.patience and not out_of_time(stage):
-            labeled, unlabeled = draw(stage, position.step)
+            labeled, unlabeled, *judge = draw(stage, position.step)
             language = next((b.language for b in (labeled, unlabeled) if b is not None), "")
-            losses = stage.step(labeled, unlabeled, Key(seed, stage.name, position.step))
+            losses = stage.step(labeled, unlabeled, Key(seed, stage.name, position.step), *judge)
             position.step += 1
             position.total_steps += 1
             _add(position, losses, stage, language)
@@ -164,7 +170,7 @@ def fit(
                 means = {name: total / count for name, (total, count) in sorted(position.sums.items())}
                 position.sums = {}
                 scored, is_best = _evaluate(position, stage, evaluate)
-                yield progress(scored, is_best, means)
+                yield progress(scored, is_best, means, rivals=_score_rivals(position, stage, evaluate) if guard else {})
             else:
                 yield progress()
         if position.best_score is None:  # ended by time before its first evaluation
@@ -172,10 +178,19 @@ def fit(
             yield progress(scored, is_best)
         stage.scored.take_over(position.best_weights)
         language = ""  # the end of a stage belongs to no draw
-        final = progress(done=True)
+        best = Scored(position.best_score or 0.0, position.best_by_language)
+        if guard and stage.effort == "supervised" and position.stage < len(stages) - 1:
+            position.candidates.offer(START, best, position.best_weights)
+        verdict = None
+        if guard and position.stage == len(stages) - 1:
+            verdict = position.candidates.verdict(method.delivered.name, best)
+            if verdict.chosen != verdict.final:
+                method.delivered.take_over(position.candidates.kept[verdict.chosen]["weights"])
+            position.candidates = Candidates()
+        final = progress(done=True, verdict=verdict)
         position.stage, position.step, position.begun = position.stage + 1, 0, False
         position.best_score, position.best_step, position.stale = None, 0, 0
-        position.best_weights, position.sums = {}, {}
+        position.best_weights, position.best_by_language, position.sums = {}, {}, {}
         yield final
 
 
@@ -187,8 +202,20 @@ def _evaluate(position: Position, stage: Stage, evaluate: Callable[[Tagger], Sco
             position.stale += 1
             return scored, False
         position.best_score, position.best_step, position.stale = scored.value, position.step, 0
+        position.best_by_language = scored.by_language
         position.best_weights = {name: weight.detach().cpu().clone() for name, weight in tagger.state_dict().items()}
     return scored, True
+
+
+def _score_rivals(position: Position, stage: Stage, evaluate: Callable[[Tagger], Scored]) -> dict[str, float]:
+    """Score the stage's other learners and keep each one's best weights."""
+    result = {}
+    for rival in stage.rivals:
+        with rival.settled() as tagger:
+            scored = evaluate(tagger)
+            position.candidates.offer(rival.name, scored, tagger.state_dict())
+        result[rival.name] = scored.value
+    return result
 
 
 def _add(position: Position, losses: dict[str, Tensor], stage: Stage, language: str) -> None:

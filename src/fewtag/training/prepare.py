@@ -90,7 +90,7 @@ def parse_time(text: str) -> float:
 
 
 def build_method(name: str, config: RunConfig, data: LowResource, device: torch.device) -> Method:
-    """A method with fresh taggers; both networks of a pair get the same head (ambiguity A21)."""
+    """A method with fresh taggers; both networks of a pair get the same head (ambiguity A21), members of an ensemble each their own."""
     found = row(name)
     decoding = found.decoding if config.tagger.decoding == "auto" else config.tagger.decoding
     learner = config.train.learner()
@@ -98,7 +98,7 @@ def build_method(name: str, config: RunConfig, data: LowResource, device: torch.
     learner = learner.model_copy(update={k: v for k, v in found.learner.items() if k not in given})
 
     def make_tagger(role: str) -> Tagger:
-        torch.manual_seed(stable_seed(config.train.seed, "weights"))
+        torch.manual_seed(stable_seed(config.train.seed, "weights", *([role] if role.startswith("member-") else [])))
         encoder = build_encoder(config.tagger.encoder, max_length=config.tagger.max_length)
         languages = sorted(data.labeled)
         tagger = Tagger(encoder, data.tag_set, languages=languages, decoding=decoding, dropout=config.tagger.dropout)

@@ -81,6 +81,9 @@ def run(
         seconds = this.train(journal, interrupted)
         if this.cut_short:
             notes.append(f"max_time {config.train.max_time} ended the stages {', '.join(this.cut_short)} early")
+        if this.verdict:
+            notes.append(this.verdict)
+            listener(this.verdict)
         dev, test = deliver(this.method.delivered.tagger, data, config, folder, name, seconds, this.position.total_steps, notes)
         journal.write("end", dev_f1=dev.average_f1, test_f1=test.average_f1 if test else None, seconds=seconds)
     finally:

@@ -1,0 +1,90 @@
+"""The guard ships the best on dev of what a run has seen, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from fewtag.methods import METHODS
+from fewtag.methods.method import Budget
+from fewtag.tagger import Tagger
+from fewtag.training.fit import Position, Progress, Scored, fit
+from fewtag.training.guard import START, Candidates, Verdict
+from test_contract import build, draw
+
+
+def run(scores: list[float], guard: bool, name: str = "metats") -> tuple[Any, list[Progress], list[dict[str, Tensor]]]:
+    """Train with scripted dev scores, one evaluation of each learner a stage: warm-up, student, teacher, start of fine-tuning, its end."""
+    method, position, seen = build(name), Position(), []
+    script: Iterator[float] = iter(scores)
+
+    def scripted(tagger: Tagger) -> Scored:
+        seen.append({key: value.clone() for key, value in tagger.state_dict().items()})
+        value = next(script)
+        return Scored(value, {"de": value - 1, "en": value + 1})
+
+    running = fit(method, position, seed=5, draw=draw(method), budget=lambda stage: Budget(2, 2, 9), evaluate=scripted, guard=guard)
+    return method, list(running), seen
+
+
+def delivered(method: Any) -> dict[str, Tensor]:
+    return dict(method.delivered.tagger.state_dict())
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept", "which"),
+    [
+        ([60.0, 50.0, 40.0, 50.0, 55.0], START, 0),
+        ([60.0, 50.0, 70.0, 50.0, 55.0], "teacher", 2),
+        ([60.0, 50.0, 40.0, 50.0, 65.0], "student", 4),
+        ([60.0, 50.0, 60.0, 50.0, 60.0], "student", 4),  # of equals the final one
+    ],
+)
+def test_the_best_on_dev_is_delivered(scores: list[float], kept: str, which: int) -> None:
+    method, events, seen = run(scores, guard=True)
+    verdict = events[-1].verdict
+    assert verdict is not None and verdict.chosen == kept and same(delivered(method), seen[which])
+    expected = {START: scores[0], "teacher": scores[2], "student": max(scores[3:])}
+    assert {name: each.value for name, each in verdict.scores.items()} == expected
+
+
+def test_without_the_guard_the_final_tagger_is_delivered() -> None:
+    method, events, seen = run([60.0, 50.0, 50.0, 55.0], guard=False)  # nobody scores the teacher
+    assert events[-1].verdict is None and same(delivered(method), seen[3])
+
+
+def test_supervised_training_has_nothing_to_guard() -> None:
+    _, events, _ = run([60.0], guard=True, name="supervised-multi")
+    assert events[-1].verdict is not None and events[-1].verdict.sentence == "kept the student: dev F1 60.00"
+
+
+def test_the_sentence_says_what_was_kept_and_where_raw_text_helped() -> None:
+    start, final = Scored(50.0, {"de": 40.0, "en": 60.0, "fr": 50.0}), Scored(51.0, {"de": 44.0, "en": 59.0, "fr": 50.0})
+    better = Verdict("student", "student", {"student": final, START: start})
+    assert better.sentence == (
+        "kept the student: dev F1 51.00 against supervised start 50.00; on dev raw text made it better in de +4.0; worse in en -1.0"
+    )
+    worse = Verdict(START, "student", {"student": start, START: final})
+    assert worse.sentence.endswith("against student 50.00; what was learned from raw text did not help on dev")
+
+
+def test_candidates_keep_copies_of_the_best() -> None:
+    candidates, weights = Candidates(), {"w": torch.ones(2)}
+    for value in (1.0, 3.0, 2.0, 3.0):
+        candidates.offer("teacher", Scored(value, {}), weights)
+        weights["w"] += 1
+    assert candidates.kept["teacher"]["score"] == 3.0 and candidates.kept["teacher"]["weights"]["w"].tolist() == [2.0, 2.0]
+
+
+def test_rows_that_are_measured_are_not_guarded() -> None:
+    """A comparison with the paper's rows is of what their training ends with."""
+    assert METHODS["metats"].guard
+    assert not any(row.guard for name, row in METHODS.items() if name.startswith(("metats-paper", "bond", "mean-teacher", "vat", "noisy")))
