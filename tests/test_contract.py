@@ -51,6 +51,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "metats, per token": ("metats", {"feedback": {"kind": "token"}, "weight_meta": 0.1}),
     "metats, fresh": ("metats", {"folds": 2}),
     "metats, fresh and averaged": ("metats", {"folds": 3, "student_average": 0.9, "student_init": "encoder"}),
+    "metats, free": ("metats", {"confidence": {"kind": "free"}}),
+    "metats, soft": ("metats", {"confidence": {"kind": "soft"}, "feedback": {"kind": "token"}}),
     "metats, averaged": ("metats", {"student_average": 0.9}),
 }
 NAMES = sorted({*METHODS, *VARIANTS})
@@ -128,7 +130,7 @@ def test_other_seed_other_weights(name: str) -> None:
     method, position = build(name), Position()
     budget = Budget(9, 3, 5)
     list(fit(method, position, seed=6, draw=draw(method), budget=lambda stage: budget, evaluate=evaluate))
-    assert not same(method.delivered.state(), trained(name)[0]["method"]["student"])
+    assert not same(method.delivered.state(), trained(name)[0]["method"][method.delivered.name])
 
 
 def test_resumes_to_the_bit_from_every_moment(name: str, tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ class Stream:
         exponent: a language is drawn in proportion to n^exponent, n its unlabeled sentences (its labeled ones where there are no
             unlabeled at all); ambiguity A23.
         mixed: draw labeled sentences of all languages at once, each once per epoch.
+        weights: by language, multiplies how often it is drawn; 1 where none is given.
 
     Raises:
         ConfigError: when there is nothing to draw from.
@@ -88,15 +89,17 @@ class Stream:
         unlabeled_batch_size: int = 8,
         exponent: float = 0.5,
         mixed: bool = False,
+        weights: Mapping[str, float] = {},
     ) -> None:
         self._seed, self._sizes, self._mixed = seed, (batch_size, unlabeled_batch_size), mixed
         use_raw = unlabeled_batch_size > 0 and any(unlabeled.values())
         counted = unlabeled if use_raw else labeled
-        self.languages = tuple(sorted(language for language, some in counted.items() if some))
+        self.languages = tuple(sorted(language for language, some in counted.items() if some and weights.get(language, 1.0) > 0))
         if not self.languages:
             raise ConfigError("there is no sentence to draw from: no language has labeled sentences")
-        weights = np.array([len(counted[language]) for language in self.languages], dtype=np.float64) ** exponent
-        self._edges = np.cumsum(weights / weights.sum())
+        sizes = np.array([len(counted[language]) for language in self.languages], dtype=np.float64)
+        shares = sizes**exponent * np.array([weights.get(language, 1.0) for language in self.languages])
+        self._edges = np.cumsum(shares / shares.sum())
         everything = [s for language in sorted(labeled) for s in labeled[language]]
         self._mix = _Pool(everything, (seed, "mixed"))
         self._labeled = {lang: _Pool(some, (seed, "labeled", lang)) for lang, some in labeled.items() if some}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -22,6 +23,7 @@ from fewtag.encoders.layout import Chain, chain
 from fewtag.encoders.words import WordTable
 
 HASH_NAME = "crc32-utf8"  # CRC-32 of the UTF-8 bytes of "kind:text", modulo the number of buckets: the same on every platform
+_HIDDEN = b"hidden:"  # the one unit of a token that is hidden
 _MAX_UNITS = 48  # units of one token; a URL of 300 letters must not outweigh its sentence
 
 
@@ -138,6 +140,22 @@ class CompactEncoder(Encoder):
         summed = F.embedding_bag(inputs.ids, self.table, inputs.bag_starts, mode="sum", sparse=self._sparse)
         embeddings_BLD: Tensor = self.embedding_norm(summed.view(rows, length, self.width))
         return embeddings_BLD * inputs.mask_BL.unsqueeze(-1)
+
+    def identities(self, inputs: Inputs) -> Tensor:
+        assert inputs.bag_starts is not None, "compact inputs carry their bags"
+        # The first unit of a token is the word itself; padding has no unit, and the clamp keeps its (unused) place inside.
+        return inputs.ids[inputs.bag_starts.clamp(max=len(inputs.ids) - 1)].view_as(inputs.mask_BL)
+
+    def hide(self, inputs: Inputs, hidden_BL: Tensor) -> Inputs:
+        assert inputs.bag_starts is not None, "compact inputs carry their bags"
+        starts, hidden = inputs.bag_starts, hidden_BL.flatten()
+        counts = torch.diff(starts, append=starts.new_tensor([len(inputs.ids)]))
+        hidden_units = hidden.repeat_interleave(counts)
+        firsts = torch.zeros_like(hidden_units)
+        firsts[starts[counts > 0]] = True
+        ids = inputs.ids.masked_fill(hidden_units, zlib.crc32(_HIDDEN) % self.config.buckets)
+        counts = torch.where(hidden & (counts > 0), 1, counts)
+        return replace(inputs, ids=ids[firsts | ~hidden_units], bag_starts=counts.cumsum(0) - counts)
 
     def encode(self, embeddings_BLD: Tensor, inputs: Inputs) -> Tensor:
         # Shifted copies and one product instead of a convolution: no padding, and no compiled kernel kept for every shape of batch.

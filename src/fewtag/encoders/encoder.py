@@ -118,6 +118,22 @@ class Encoder(nn.Module, ABC):
         """Whether the table's gradient comes as a sparse tensor of the rows that were read."""
 
     @abstractmethod
+    def identities(self, inputs: Inputs) -> Tensor:
+        """(B, L): the row of `vocabulary` that names what stands at each position; any row where nothing does."""
+
+    @abstractmethod
+    def hide(self, inputs: Inputs, hidden_BL: Tensor) -> Inputs:
+        """The same sentences with some positions hidden: they show only that something stands there.
+
+        Args:
+            inputs: as `pack` made them.
+            hidden_BL: which positions.
+
+        Raises:
+            SetupError: when the encoder has no way to hide a word.
+        """
+
+    @abstractmethod
     def tokenize(self, sentences: Sequence[Sequence[str]]) -> list[Subwords]:
         """Sub-words of each sentence's tokens; every token has at least one position."""
 

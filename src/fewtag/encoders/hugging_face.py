@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -156,6 +157,15 @@ class HuggingFaceEncoder(Encoder):
             first[np.arange(first.shape[1]) < tokens[:, None]] = np.concatenate([row.starts[:-1] for row in rows]) + before
         layout = plan(lengths.tolist(), len(columns)) if rows and isinstance(self.body, Packed) else None
         return Inputs(torch.from_numpy(ids), None, torch.from_numpy(mask), torch.from_numpy(noisy), torch.from_numpy(first), layout)
+
+    def identities(self, inputs: Inputs) -> Tensor:
+        return inputs.ids
+
+    def hide(self, inputs: Inputs, hidden_BL: Tensor) -> Inputs:
+        if self.tokenizer.mask_token_id is None:
+            name = self.config.name_or_path
+            raise SetupError(f"the tokenizer of {name!r} has no mask token, so no word can be hidden; set pretraining.steps to 0")
+        return replace(inputs, ids=inputs.ids.masked_fill(hidden_BL, self.tokenizer.mask_token_id))
 
     def embed(self, inputs: Inputs) -> Tensor:
         return self.body.embed(inputs)

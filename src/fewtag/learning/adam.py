@@ -43,21 +43,25 @@ class Adam:
         """Every weight, group after group."""
         return [weight for weights, _ in self.groups for weight in weights]
 
-    def step(self, gradients: Sequence[Tensor], scale: Tensor) -> None:
+    def step(self, gradients: Sequence[Tensor], scale: Tensor, *, only_last: bool = False) -> None:
         """One step.
 
         Args:
             gradients: one for each of `weights`; changed in place.
             scale: () what each gradient is divided by first.
+            only_last: whether weights of no group but the last move.
         """
         inside = scale.dtype == torch.float32  # the kernel divides as it goes, but by float32 only
         if not inside:
             torch._foreach_div_(list(gradients), scale)
         remaining = iter(gradients)
-        for weights, lr in self.groups:
+        for number, (weights, lr) in enumerate(self.groups, 1):
+            own = [next(remaining) for _ in weights]
+            if only_last and number < len(self.groups):
+                continue
             adamw(
                 [w.detach() for w in weights],
-                [next(remaining) for _ in weights],
+                own,
                 [self._first[id(w)] for w in weights],
                 [self._second[id(w)] for w in weights],
                 [],

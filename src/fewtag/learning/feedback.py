@@ -59,7 +59,8 @@ class Told:
         """
         if self.factor.dim() == 0:
             return self.factor * pseudo.against(teacher_BTC).mean
-        return -_mean((precise(teacher_BTC).softmax(-1) * self.factor).sum(-1), pseudo.mask_BT)
+        per_token_BT = (precise(teacher_BTC).softmax(-1) * self.factor).sum(-1)
+        return -_mean(per_token_BT if pseudo.weights_BT is None else per_token_BT * pseudo.weights_BT, pseudo.mask_BT)
 
     def mean(self, pseudo: PseudoLabels) -> Tensor:
         """() the factor, or its mean over the pseudo-labels."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from fewtag.config import Config
@@ -31,6 +31,7 @@ class LearnerConfig(Config):
     clip_norm: Literal[1, 2] = 2  # A20: the printed text clips the 1-norm
     clip_threshold: float = 1.0  # a norm above this ...
     clip_target: float = 1.0  # ... is rescaled to this
+    head_first: NonNegativeInt = 0  # steps at the start of a stage in which only the head learns (linear probing first, Kumar et al. 2022)
     # The vocabulary table: lazy is Adam computed only for rows that are read, dense computes every row at every step, frozen never changes
     # it. auto: lazy on a CPU, dense elsewhere (where finding the distinct rows would make the device wait).
     embeddings: Literal["auto", "lazy", "dense", "frozen"] = "auto"
@@ -88,6 +89,7 @@ class Learner:
         rows = encoder.vocabulary if self._table_mode == "lazy" else None
         body = [w for w in encoder.parameters() if w.requires_grad and w is not rows]
         groups = [(body, lr), (list(head.parameters()), head_lr)]
+        self._steps = 0  # since this start
         self._adam = Adam(groups, c.betas, c.epsilon, c.weight_decay)
         self._table = None if rows is None else Table(rows, lr, c.betas, c.epsilon, c.weight_decay)
 
@@ -147,8 +149,10 @@ class Learner:
         """
         found = self.gradient(loss)
         divisor = self._divisor(found.parts)
-        self._adam.step(found.body, divisor)  # divides them in place
-        if self._table is None or found.rows is None or found.values_RD is None:
+        alone = self._steps < self.config.head_first
+        self._steps += 1
+        self._adam.step(found.body, divisor, only_last=alone)  # divides them in place
+        if alone or self._table is None or found.rows is None or found.values_RD is None:
             return found
         found = Gradient(found.body, found.rows, found.values_RD / divisor)
         assert found.rows is not None and found.values_RD is not None
@@ -260,11 +264,12 @@ class Learner:
     def state(self) -> dict[str, Any]:
         """Weights and optimizer state, as a nested dict of tensors."""
         table = {} if self._table is None else {"table": self._table.state()}
-        return {"weights": dict(self.tagger.state_dict()), "adam": self._adam.state(), **table}
+        return {"weights": dict(self.tagger.state_dict()), "adam": self._adam.state(), "steps": self._steps, **table}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a saved `state`."""
         self.take_over(state["weights"])
         self._adam.restore(state["adam"])
+        self._steps = int(state["steps"])
         if self._table is not None:
             self._table.restore(state["table"])

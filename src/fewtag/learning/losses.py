@@ -37,17 +37,23 @@ def precise(logits_BTC: Tensor) -> Tensor:
     return logits_BTC if logits_BTC.dtype == torch.float64 else logits_BTC.float()
 
 
-def cross_entropy(logits_BTC: Tensor, tag_ids_BT: Tensor, *, smoothing: float = 0.0) -> Term:
+def cross_entropy(logits_BTC: Tensor, tag_ids_BT: Tensor, *, smoothing: float = 0.0, weights_BT: Tensor | None = None) -> Term:
     """Cross-entropy with label smoothing: (1 - s) * NLL + s * mean over tags of -log p, summed over tokens (paper section 5).
 
     Args:
         logits_BTC: float32 logits.
         tag_ids_BT: targets; ``IGNORED`` counts neither in the sum nor in the count.
         smoothing: s, in [0, 1).
+        weights_BT: of each token's part in the sum; the count stays that of the tokens.
     """
-    total = F.cross_entropy(
-        precise(logits_BTC).flatten(0, 1), tag_ids_BT.flatten(), ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum"
+    each = F.cross_entropy(
+        precise(logits_BTC).flatten(0, 1),
+        tag_ids_BT.flatten(),
+        ignore_index=IGNORED,
+        label_smoothing=smoothing,
+        reduction="sum" if weights_BT is None else "none",
     )
+    total = each if weights_BT is None else (each * weights_BT.flatten()).sum()
     return Term(total, (tag_ids_BT != IGNORED).sum())
 
 
@@ -75,7 +81,9 @@ def squared_distance(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor) ->
     return Term(per_token_BT.where(mask_BT, per_token_BT.new_zeros(())).sum(), mask_BT.sum())
 
 
-def soft_cross_entropy(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor, count: Tensor | None = None) -> Term:
+def soft_cross_entropy(
+    logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor, count: Tensor | None = None, weights_BT: Tensor | None = None
+) -> Term:
     """-sum over tags of target * log p, summed over the tokens of a mask.
 
     Args:
@@ -83,8 +91,10 @@ def soft_cross_entropy(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor, 
         target_BTC: weights per tag, constants here (no gradient is taken into them unless they carry a graph).
         mask_BT: which tokens add to the sum.
         count: what to divide by; the mask's tokens when None.
+        weights_BT: of each token's part in the sum.
     """
     per_token_BT = -(target_BTC * F.log_softmax(precise(logits_BTC), dim=-1)).sum(-1)
+    per_token_BT = per_token_BT if weights_BT is None else per_token_BT * weights_BT
     # where() rather than a product: a padded token may hold anything, even NaN
     total = per_token_BT.where(mask_BT, per_token_BT.new_zeros(())).sum()
     return Term(total, mask_BT.sum() if count is None else count)

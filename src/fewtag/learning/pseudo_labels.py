@@ -20,11 +20,13 @@ class PseudoLabels:
         mask_BT: tokens that count.
         tag_ids_BT: hard targets, ``IGNORED`` where the mask is False.
         probs_BTC: soft targets.
+        weights_BT: how much each token counts; None: all alike.
     """
 
     mask_BT: Tensor
     tag_ids_BT: Tensor | None = None
     probs_BTC: Tensor | None = None
+    weights_BT: Tensor | None = None
 
     def against(self, logits_BTC: Tensor, *, smoothing: float = 0.0) -> Term:
         """Cross-entropy of logits with these targets.
@@ -34,9 +36,9 @@ class PseudoLabels:
             smoothing: of hard targets; soft ones are smooth already.
         """
         if self.tag_ids_BT is not None:
-            return cross_entropy(logits_BTC, self.tag_ids_BT, smoothing=smoothing)
+            return cross_entropy(logits_BTC, self.tag_ids_BT, smoothing=smoothing, weights_BT=self.weights_BT)
         assert self.probs_BTC is not None, "pseudo-labels are tags or distributions"
-        return soft_cross_entropy(logits_BTC, self.probs_BTC, self.mask_BT)
+        return soft_cross_entropy(logits_BTC, self.probs_BTC, self.mask_BT, weights_BT=self.weights_BT)
 
     def mean_of(self, values_BTC: Tensor) -> Tensor:
         """(B, T): of a value per tag, the one of the label, or its mean under the distribution; only tokens of the mask mean anything."""

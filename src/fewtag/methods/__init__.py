@@ -10,6 +10,7 @@ from fewtag.config import Config, build, merge
 from fewtag.errors import ConfigError, unknown
 from fewtag.learning.learner import LearnerConfig
 from fewtag.methods.bond import Bond, BondConfig
+from fewtag.methods.co_teaching import CoTeaching, CoTeachingConfig
 from fewtag.methods.ensemble import Ensemble, EnsembleConfig
 from fewtag.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from fewtag.methods.metats import MetaTS, MetaTSConfig
@@ -90,6 +91,7 @@ METHODS: dict[str, Row] = {
     "bond-soft": _bond("reweighted", "re-weighted soft labels"),
     "bond-soft-high": _bond("soft-high", "re-weighted soft labels of high confidence"),
     # beyond the paper
+    "co-teaching": Row(CoTeaching, CoTeachingConfig, "sampled", True, "two networks that teach each other", guard=True),
     "ensemble": Row(Ensemble, EnsembleConfig, "sampled", True, "several supervised taggers distilled into one", guard=True),
 }
 

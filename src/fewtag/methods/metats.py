@@ -6,7 +6,8 @@ and ``docs/paper.md`` lists them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, field_validator
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from fewtag.config import Config, Share
 from fewtag.learning.average import follow
+from fewtag.learning.confidence import Confidence, ConfidenceConfig
 from fewtag.learning.feedback import Feedback, FeedbackConfig
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy, soft_cross_entropy
@@ -50,6 +52,7 @@ class MetaTSConfig(Config):
     # Beyond the paper. Feedback from labels that neither network has learned: round k learns without fold k, which judges; the students
     # of all rounds then teach one. 0: the paper's, the labels it learned from judge.
     folds: NonNegativeInt = 0
+    confidence: ConfidenceConfig = ConfidenceConfig()  # weights of the pseudo-labels
     student_average: Share = 0.0  # decay of a moving average of the student, which is then what is scored and tuned; 0: none
     keep_teacher: bool = True  # score the teacher as well, so that a guarded run can deliver it
 
@@ -80,10 +83,18 @@ class MetaTS(Method):
         self.members = [Learner(f"member-{k + 1}", make_tagger("student"), learner) for k in range(config.folds)]
         # Nobody asks the student where its answer has no weight.
         self.feedback = Feedback(config.feedback if config.weight_meta else config.feedback.model_copy(update={"kind": "none"}))
+        self.confidence = Confidence(config.confidence, len(self.teacher.tagger.tag_set))
         self.noise = GaussianNoise(config.noise_variance, relative=config.noise_relative)
-        # What every round starts from; the same for every run of a seed, so it is no part of the state.
-        fresh = self.teacher.tagger.state_dict() if config.folds else {}
+        self._remember()
+
+    def _remember(self) -> None:
+        """What every round starts from; the same for every run of a seed, so it is no part of the state."""
+        fresh = self.teacher.tagger.state_dict() if self.config.folds else {}
         self._fresh = {name: value.detach().clone() for name, value in fresh.items()}
+
+    def start_from(self, encoder: Mapping[str, Tensor]) -> None:
+        super().start_from(encoder)
+        self._remember()
 
     def step(self, labeled: Batch | None, unlabeled: Batch | None, key: Key, judge: Batch | None = None) -> dict[str, Tensor]:
         """One iteration for one language: the student learns, then the teacher learns from the student's progress.
@@ -105,6 +116,7 @@ class MetaTS(Method):
         labeled_BTC, clean_BTC, *noised_BTC = teacher.passes(key, "supervised", Pass(labeled), clean, *noised)
         # 3.2 the student learns from the teacher's pseudo-labels
         pseudo = label(c.labels, clean_BTC, mask_BT, c.label_threshold)  # Eq. 2
+        pseudo = replace(pseudo, weights_BT=self.confidence.weights(clean_BTC, mask_BT))
         heard = labeled if judge is None else judge
         before = self.feedback.before(student, heard)  # L_S,lab at t
         loss = pseudo.against(student.logits(unlabeled, key, "pseudo"), smoothing=c.label_smoothing).mean
@@ -198,8 +210,9 @@ class MetaTS(Method):
         return self.student if self.config.finetune or self.config.folds or self.average is None else self.average
 
     def state(self) -> dict[str, Any]:
-        return {**super().state(), "feedback": self.feedback.state()}
+        return {**super().state(), "feedback": self.feedback.state(), "confidence": self.confidence.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
         self.feedback.restore(state["feedback"])
+        self.confidence.restore(state["confidence"])

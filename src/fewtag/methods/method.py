@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Concatenate
 
@@ -53,14 +53,16 @@ class Stage:
         step: takes a labeled and an unlabeled batch of one language and a key, does its own descents, returns named losses. Where the
             stage has a fold and draws both kinds, a batch of the fold follows as a fourth.
         scored: the learner that is evaluated; its best weights are put back when the stage ends.
-        draws: what a step is given: ``"labeled"``, ``"both"``.
+        draws: what a step is given: ``"labeled"``, ``"both"`` or ``"raw"``.
         mixed: True draws labeled sentences of all languages at once.
         begin: called once before the first step.
         score_start: whether the state before the first step competes for the best.
-        effort: which entry of the training budget it takes: ``"supervised"``, ``"semi_supervised"`` or ``"finetune"``.
+        effort: which entry of the training budget it takes: ``"supervised"``, ``"semi_supervised"``, ``"finetune"`` or ``"pretraining"``.
         share: of that entry's steps.
         fold: labeled sentences kept from it; None keeps none.
-        rivals: other learners that are scored beside ``scored``; the best of all that a run has seen can be delivered (`Method.guarded`).
+        evaluated: False for a stage whose learner is no tagger yet; it goes on for its steps and its last weights stay.
+        raw_batch: raw sentences a step; None: the run's.
+        rivals: other learners that are scored beside ``scored``; the best of all that a run has seen can be delivered.
     """
 
     name: str
@@ -74,6 +76,8 @@ class Stage:
     share: float = 1.0
     fold: Fold | None = None
     rivals: tuple[Learner, ...] = ()
+    evaluated: bool = True
+    raw_batch: int | None = None
 
 
 class Method(ABC):
@@ -91,6 +95,16 @@ class Method(ABC):
     @abstractmethod
     def delivered(self) -> Learner:
         """The learner whose tagger is the result."""
+
+    def start_from(self, encoder: Mapping[str, Tensor]) -> None:
+        """Give every network another encoder to start from, before the first stage.
+
+        Args:
+            encoder: its weights by name.
+        """
+        for learner in self.learners().values():
+            learner.tagger.encoder.load_state_dict(encoder)
+            learner.restart()
 
     def state(self) -> dict[str, Any]:
         """Everything the method owns that training changes."""

@@ -7,7 +7,7 @@ The MetaTS paper gives no detail of its adaptation to text; this one is ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fewtag.config import Config, Share
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
-from fewtag.learning.losses import cross_entropy
+from fewtag.learning.losses import cross_entropy, precise
 from fewtag.learning.noise import GaussianNoise
 from fewtag.learning.pseudo_labels import PseudoLabels, label
 from fewtag.learning.seeding import Key
@@ -51,8 +51,15 @@ class NoisyStudent(Method):
         self.teacher = Learner("teacher", make_tagger("teacher"), learner)
         self.student = Learner("student", make_tagger("student"), learner)
         self.noise = GaussianNoise(config.noise_variance, relative=True)
-        # What each generation starts from; the same for every run of a seed, so it is no part of the state.
+        self._remember()
+
+    def _remember(self) -> None:
+        """What each generation starts from; the same for every run of a seed, so it is no part of the state."""
         self._fresh = {name: value.detach().clone() for name, value in self.student.tagger.state_dict().items()}
+
+    def start_from(self, encoder: Mapping[str, Tensor]) -> None:
+        super().start_from(encoder)
+        self._remember()
 
     def step(self, labeled: Batch | None, unlabeled: Batch | None, key: Key) -> dict[str, Tensor]:
         """The noised student takes one step on labels and on what the teacher says of raw text.
@@ -76,7 +83,7 @@ class NoisyStudent(Method):
 
     def _filtered(self, logits_BTC: Tensor, mask_BT: Tensor) -> PseudoLabels:
         """Pseudo-labels of the sentences whose every token the teacher is sure enough of."""
-        highest_BT = logits_BTC.float().softmax(-1).amax(-1)
+        highest_BT = precise(logits_BTC).softmax(-1).amax(-1)
         least_B = torch.where(mask_BT, highest_BT, torch.ones_like(highest_BT)).amin(-1)
         return label(self.config.labels, logits_BTC, mask_BT & (least_B > self.config.keep_above).unsqueeze(-1), 0.0)
 

@@ -48,6 +48,7 @@ class Draws:
         seed: of the draws.
         batch_size, unlabeled_batch_size: sentences a step.
         exponent: of the language sampling.
+        weights: of languages, where raw text is drawn.
         device: where the batches go.
     """
 
@@ -61,9 +62,10 @@ class Draws:
         unlabeled_batch_size: int,
         exponent: float,
         device: torch.device,
+        weights: Mapping[str, float] = {},
     ) -> None:
         self._data, self._batcher, self._device = data, batcher, device
-        self._seed, self._exponent = seed, exponent
+        self._seed, self._exponent, self._weights = seed, exponent, weights
         self._sizes = (batch_size, unlabeled_batch_size)
         self._streams: dict[str, Stream] = {}
 
@@ -91,13 +93,16 @@ class Draws:
             if stage.draws == "both":  # feedback needs labels of the same language, so both kinds or none
                 unlabeled = {lang: some for lang, some in self._data.unlabeled.items() if some and labeled.get(lang)}
                 labeled = {lang: labeled[lang] for lang in unlabeled}
+            elif stage.draws == "raw":
+                labeled, unlabeled = {}, {lang: some for lang, some in self._data.unlabeled.items() if some}
             self._streams[name] = Stream(
                 labeled,
                 unlabeled,
                 seed=self._seed,
                 batch_size=self._sizes[0],
-                unlabeled_batch_size=self._sizes[1] if unlabeled else 0,
+                unlabeled_batch_size=(stage.raw_batch or self._sizes[1]) if unlabeled else 0,
                 exponent=self._exponent,
+                weights=self._weights if unlabeled else {},
                 mixed=stage.mixed,
             )
         return self._streams[name]

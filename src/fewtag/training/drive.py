@@ -50,11 +50,13 @@ class Drive:
         self.cut_short: list[str] = []  # stages that max_time ended
         self.verdict = ""  # of the guard
         self.num_labeled = sum(len(some) for some in data.labeled.values())
-        efforts = {"supervised": 0.3, "semi_supervised": 0.55, "finetune": 0.15}
+        efforts = {"pretraining": 0.3, "supervised": 0.3, "semi_supervised": 0.55, "finetune": 0.15}
         shares = [efforts[stage.effort] * stage.share for stage in self.method.stages()]
         self.ends = [sum(shares[: i + 1]) / sum(shares) for i in range(len(shares))]
 
     def _budget(self, stage: Stage) -> Budget:
+        if stage.effort == "pretraining":
+            return Budget(self.config.pretraining.steps, 100, 1)
         whole = self.config.train.budget(stage.effort, self.num_labeled)
         return replace(whole, max_steps=max(1, round(whole.max_steps * stage.share)))
 
@@ -94,6 +96,7 @@ class Drive:
             batch_size=config.train.batch_size,
             unlabeled_batch_size=config.train.unlabeled_batch_size or config.train.batch_size * row(self.name).raw_per_labeled,
             exponent=config.sampling.exponent,
+            weights=config.sampling.raw_weights,
             device=self.device,
         )
 
@@ -121,7 +124,7 @@ class Drive:
                 if progress.verdict is not None:
                     self.verdict = progress.verdict.sentence
                 now = time.monotonic()
-                if progress.stage_done or (progress.scored and now - saved_at >= config.train.checkpoint_seconds):
+                if progress.stage_done or ((progress.scored or progress.losses) and now - saved_at >= config.train.checkpoint_seconds):
                     self.save(journal, now - started)
                     saved_at = time.monotonic()
                 if interrupted() and self.position.stage < progress.num_stages:
@@ -151,6 +154,8 @@ def tell(journal: Journal, progress: Progress) -> None:
             losses=progress.losses,
             **({"rivals": progress.rivals} if progress.rivals else {}),
         )
+    elif progress.losses:
+        journal.write("losses", stage=progress.stage, step=progress.step, losses=progress.losses)
     if progress.stage_done:
         journal.write("stage_done", stage=progress.stage, step=progress.step, best_dev_f1=progress.best_score, best_step=progress.best_step)
     if progress.verdict is not None:

@@ -169,14 +169,18 @@ def fit(
             if position.step % limits.evaluate_every == 0 or position.step == limits.max_steps:
                 means = {name: total / count for name, (total, count) in sorted(position.sums.items())}
                 position.sums = {}
+                if not stage.evaluated:
+                    yield progress(losses=means)
+                    continue
                 scored, is_best = _evaluate(position, stage, evaluate)
                 yield progress(scored, is_best, means, rivals=_score_rivals(position, stage, evaluate) if guard else {})
             else:
                 yield progress()
-        if position.best_score is None:  # ended by time before its first evaluation
+        if position.best_score is None and stage.evaluated:  # ended by time before its first evaluation
             scored, is_best = _evaluate(position, stage, evaluate)
             yield progress(scored, is_best)
-        stage.scored.take_over(position.best_weights)
+        if stage.evaluated:
+            stage.scored.take_over(position.best_weights)
         language = ""  # the end of a stage belongs to no draw
         best = Scored(position.best_score or 0.0, position.best_by_language)
         if guard and stage.effort == "supervised" and position.stage < len(stages) - 1:

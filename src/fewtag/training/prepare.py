@@ -13,6 +13,7 @@ from fewtag.errors import ConfigError, SetupError
 from fewtag.learning.seeding import stable_seed
 from fewtag.methods import METHODS, resolve, row
 from fewtag.methods.method import Method
+from fewtag.methods.pretraining import Pretrained
 from fewtag.tagger.cores import granted
 from fewtag.tagger.precision import has_bf16, use_bf16
 from fewtag.tagger.tagger import Tagger
@@ -36,6 +37,8 @@ def choose_method(config: RunConfig, data: LowResource) -> tuple[str, list[str]]
             f"method {name} learns from raw text, and no language has both labeled and raw sentences: put unlabeled.txt beside "
             "train.conll, keep only a part of the labels with --labeled 10%, or use --method supervised-multi"
         )
+    if config.pretraining.steps and not any(data.unlabeled.values()):
+        raise ConfigError("pretraining.steps needs raw text: put unlabeled.txt beside train.conll, or set pretraining.steps to 0")
     unused = [lang for lang, some in data.unlabeled.items() if some and not data.labeled.get(lang)]
     notes = [f"the raw text of {lang} is not used: {lang} has no labeled sentence" for lang in unused]
     return name, notes if row(name).uses_raw_text else []
@@ -106,7 +109,8 @@ def build_method(name: str, config: RunConfig, data: LowResource, device: torch.
         return tagger.to(device)
 
     settings = resolve(name, {key: value for key, value in config.method.items() if key != "name"})
-    return found.method(settings, make_tagger, learner)
+    method = found.method(settings, make_tagger, learner)
+    return Pretrained(method, config.pretraining, make_tagger, learner) if config.pretraining.steps else method
 
 
 def machine(config: RunConfig) -> dict[str, Any]:

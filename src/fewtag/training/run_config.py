@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from fewtag.config import Config, Text, Words
 from fewtag.learning.learner import LearnerConfig
 from fewtag.methods.method import Budget
+from fewtag.methods.pretraining import PretrainingConfig
 
 Auto = Literal["auto"]
 
@@ -77,6 +78,8 @@ class SamplingConfig(Config):
     """How languages are drawn."""
 
     exponent: float = Field(default=0.5, ge=0)  # A23: in proportion to n^exponent; 1 = by size, 0 = equally
+    # By language, of its share of the steps on raw text: 1 where none is given, 0 leaves it out.
+    raw_weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
 
 
 class EvaluationConfig(Config):
@@ -93,6 +96,7 @@ class RunConfig(Config):
     data: DataConfig = DataConfig()
     tagger: TaggerConfig = TaggerConfig()
     method: dict[str, Any] = Field(default_factory=lambda: {"name": "auto"})  # name and the keys of its own configuration
+    pretraining: PretrainingConfig = PretrainingConfig()
     train: TrainConfig = TrainConfig()
     sampling: SamplingConfig = SamplingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

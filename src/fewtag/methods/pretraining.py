@@ -1,0 +1,149 @@
+"""Task-adaptive pre-training (Gururangan et al., ACL 2020): first of all the encoder learns to guess hidden words of the raw text.
+
+A stage in front of any method. Some positions are hidden, and what stood there is asked of the vectors the encoder gives: a product with
+the encoder's own vocabulary table, as BERT's masked language model has it. All networks of the method then start from what was learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from fewtag.config import Config
+from fewtag.encoders.encoder import Encoder
+from fewtag.errors import ConfigError
+from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.seeding import Key
+from fewtag.methods.method import Method, Stage
+from fewtag.tagger.batch import Batch
+from fewtag.tagger.tagger import Tagger
+
+
+class PretrainingConfig(Config):
+    """How long, and how much is hidden."""
+
+    steps: NonNegativeInt = 0  # 0: none
+    batch_size: PositiveInt = 32  # raw sentences a step, of one language
+    chosen: float = Field(default=0.15, gt=0, lt=1)  # share of the positions that are asked for; BERT
+    hidden: float = Field(default=0.9, gt=0, le=1)  # share of these that are hidden; one in ten is shown as it is (BERT)
+
+
+class WordGuesser(nn.Module):
+    """An encoder, and a head that turns its vectors into guesses at words.
+
+    Args:
+        encoder: with a vocabulary table.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        if encoder.vocabulary is None:
+            raise ConfigError("pretraining.steps needs an encoder with a vocabulary table, and this one has none; set it to 0")
+        self.encoder = encoder
+        width = encoder.vocabulary.shape[1]
+        self.head = nn.Sequential(nn.Linear(encoder.width, width), nn.GELU(), nn.LayerNorm(width))  # BERT's transform
+        self.head.register_parameter("bias", nn.Parameter(torch.zeros(len(encoder.vocabulary))))
+
+    def tag(self, vectors_BLD: Tensor, batch: Batch, dropout: bool) -> Tensor:
+        """What is compared with the rows of the table, at every position."""
+        return cast(Tensor, self.head(vectors_BLD))
+
+    def guesses(self, transformed_ND: Tensor) -> Tensor:
+        """logits_NV over the rows of the table."""
+        assert self.encoder.vocabulary is not None
+        return transformed_ND @ self.encoder.vocabulary.T + cast(Tensor, self.head.bias)
+
+
+class Pretrained(Method):
+    """A method with pre-training in front.
+
+    Args:
+        inner: the method.
+        config: of the pre-training.
+        make_tagger: builds a fresh tagger; only its encoder is used.
+        learner: optimizer of the pre-training. Every row of the vocabulary table has a gradient at every step.
+    """
+
+    def __init__(
+        self, inner: Method, config: PretrainingConfig, make_tagger: Callable[[str], Tagger], learner: LearnerConfig
+    ) -> None:
+        self.inner, self.config = inner, config
+        tagger = make_tagger("pretraining")
+        self.guesser = WordGuesser(tagger.encoder).to(tagger.device)
+        everywhere = learner if learner.embeddings == "frozen" else learner.model_copy(update={"embeddings": "dense"})
+        self.learner = Learner("pretraining", cast(Tagger, self.guesser), everywhere)  # it needs an encoder, a head and `tag`, no tags
+        self._handed_over = False
+
+    def step(self, labeled: Batch | None, unlabeled: Batch | None, key: Key) -> dict[str, Tensor]:
+        """One step on the hidden words of raw sentences.
+
+        Args:
+            labeled: not used.
+            unlabeled: raw sentences.
+            key: of this step.
+        """
+        assert unlabeled is not None, "pre-training needs raw text"
+        inputs, encoder = unlabeled.inputs, self.guesser.encoder
+        chosen_BL, hidden_BL = choose(inputs.noise_mask_BL, self.config, key)
+        shown = replace(unlabeled, inputs=encoder.hide(inputs, hidden_BL))
+        (transformed_BLD,) = self.learner.passes(key, "guess", Pass(shown))
+        wanted_N = encoder.identities(inputs)[chosen_BL]
+        loss = F.cross_entropy(self.guesser.guesses(transformed_BLD[chosen_BL]).float(), wanted_N)
+        self.learner.descend(loss)
+        return {"masked words": loss.detach()}
+
+    def stages(self) -> list[Stage]:
+        first, *rest = self.inner.stages()
+
+        def begin() -> None:
+            self._hand_over()
+            first.begin()
+
+        own = Stage(
+            "pretrain", self.step, self.learner, "raw", False, self.learner.restart, False, "pretraining",
+            evaluated=False, raw_batch=self.config.batch_size,
+        )  # fmt: skip
+        return [own, replace(first, begin=begin), *rest]
+
+    def _hand_over(self) -> None:
+        with self.learner.settled():
+            self.inner.start_from(self.guesser.encoder.state_dict())
+        self._handed_over = True
+
+    def learners(self) -> dict[str, Learner]:
+        return {"pretraining": self.learner, **self.inner.learners()}
+
+    @property
+    def delivered(self) -> Learner:
+        return self.inner.delivered
+
+    def state(self) -> dict[str, Any]:
+        return {"pretraining": self.learner.state(), "handed_over": self._handed_over, "inner": self.inner.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.learner.restore(state["pretraining"])
+        if state["handed_over"]:
+            self._hand_over()  # what networks start afresh from is made again; their own weights follow
+        self.inner.restore(state["inner"])
+
+
+def choose(mask_BL: Tensor, config: PretrainingConfig, key: Key) -> tuple[Tensor, Tensor]:
+    """Which positions are asked for, and which of these are hidden; at least one is, wherever there is a position.
+
+    Args:
+        mask_BL: positions that may be chosen.
+        config: the shares.
+        key: of this step.
+    """
+    key.apply("pretraining", "chosen")
+    drawn_BL, kept_BL = torch.rand(mask_BL.shape).to(mask_BL.device), torch.rand(mask_BL.shape).to(mask_BL.device)
+    drawn_BL = drawn_BL.where(mask_BL, torch.ones_like(drawn_BL))
+    least = drawn_BL.amin()
+    chosen_BL = mask_BL & ((drawn_BL < config.chosen) | (drawn_BL == least))
+    return chosen_BL, chosen_BL & ((kept_BL < config.hidden) | (drawn_BL == least))
