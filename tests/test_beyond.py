@@ -220,6 +220,22 @@ def test_pre_training_learns_to_guess_and_hands_over(kind: str, checkpoint: Path
     assert torch.equal(method.delivered.tagger.head.weight, start["head.weight"])  # the head knows nothing of it
 
 
+def test_what_is_asked_for_is_not_shown(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, raw = pretrained("metats", "compact", checkpoint)
+    shown: list[torch.Tensor] = []
+    passes = method.learner.passes
+
+    def watched(key: Key, purpose: str, *parts: Any) -> Any:
+        shown.append(method.guesser.encoder.embed(parts[0].batch.inputs).detach())
+        return passes(key, purpose, *parts)
+
+    monkeypatch.setattr(method.learner, "passes", watched)
+    plain = method.guesser.encoder.embed(raw.inputs).detach()
+    method.step(None, raw, KEY)
+    _, hidden_BL = choose(raw.inputs.noise_mask_BL, method.config, KEY)
+    assert ((shown[0] != plain).any(-1) == hidden_BL).all() and hidden_BL.any()
+
+
 @pytest.mark.parametrize(("name", "values"), [("noisy-student", {}), ("metats", {"folds": 2})])
 def test_fresh_starts_are_pre_trained_too_also_after_a_restart(name: str, values: dict[str, Any], checkpoint: Path) -> None:
     method, raw = pretrained(name, "compact", checkpoint, **values)

@@ -1,0 +1,118 @@
+"""Every named loss reaches exactly the networks it claims: a gradient there, and none anywhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from fewtag.learning.feedback import Feedback
+from fewtag.learning.gradient import Gradient
+from fewtag.learning.learner import Learner
+from fewtag.learning.seeding import Key
+from fewtag.methods import METHODS
+from fewtag.tagger import Batch
+from test_contract import NAMES, build, draw, row_of
+
+# Loss -> the network that learns from it, by stage kind. What is not here is no loss: it must have no gradient at all.
+STUDENT = {"supervised": "student", "student": "student"}
+PAIR = {"student": "student", "supervised": "teacher", "regularization": "teacher", "meta": "teacher"}
+ON_RAW_TEXT: dict[str, dict[str, str]] = {
+    "metats": PAIR,
+    "metats-paper": PAIR,
+    "metats-paper-no-reg": {name: who for name, who in PAIR.items() if name != "regularization"},
+    "metats-paper-no-meta": {name: who for name, who in PAIR.items() if name != "meta"},
+    "metats-paper-soft": {name: who for name, who in PAIR.items() if name != "meta"},  # A32: exactly zero
+    "metats-paper-soft-high": PAIR,
+    "mean-teacher-mse": {"supervised": "student", "distance": "student"},
+    "mean-teacher-kl": {"supervised": "student", "distance": "student"},
+    "vat": {"supervised": "student", "divergence": "student"},
+    "noisy-student": STUDENT,
+    "bond-hard": STUDENT,
+    "bond-soft": STUDENT,
+    "bond-soft-high": STUDENT,
+    "ensemble": STUDENT,
+    "co-teaching": {f"{kind} student-{n}": f"student-{n}" for kind in ("supervised", "taught") for n in (1, 2)},
+}
+MEASURES = {"lambda", "feedback", "kept", "weight", "agreement"}
+_TOO_SMALL = 1e-6  # rounding of a gradient that is zero
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses keep their graphs when detached, and nobody's weights move, so that the graphs can still be gone through after a step."""
+    detach = Tensor.detach
+
+    def remembered(self: Tensor) -> Tensor:
+        result = detach(self)
+        result.origin = self  # type: ignore[attr-defined]
+        return result
+
+    def standing(self: Learner, loss: Tensor) -> Gradient:
+        return self.gradient(loss, keep_graph=True)
+
+    def told(self: Learner, batch: Batch, direction: Gradient, reach: float) -> Tensor:  # it would move the weights, and back
+        return torch.randn(*batch.token_mask_BT.shape, len(self.tagger.tag_set))
+
+    monkeypatch.setattr(Learner, "sensitivity", told)
+    monkeypatch.setattr(Tensor, "detach", remembered)
+    monkeypatch.setattr(Learner, "descend", standing)
+    return
+
+
+def reached(loss: Tensor, method: Any) -> set[str]:
+    """The learners in whose weights a loss has a gradient."""
+    origin = getattr(loss, "origin", loss)
+    if not origin.requires_grad:
+        return set()
+    result = set()
+    for role, learner in method.learners().items():
+        found = torch.autograd.grad(origin, list(learner.tagger.parameters()), retain_graph=True, allow_unused=True)
+        if any(g is not None and float((g.to_dense() if g.is_sparse else g).abs().max()) > _TOO_SMALL for g in found):
+            result.add(role)
+    return result
+
+
+def prepared(name: str) -> Any:
+    method: Any = build(name)
+    for number, learner in enumerate(method.learners().values()):
+        torch.manual_seed(number)
+        torch.nn.init.normal_(learner.tagger.head.weight, std=1.5)
+    if hasattr(method, "feedback"):  # a factor that is not 0 at the first step, of a student that stands still
+        kind = method.feedback.config.kind
+        plain = {"baseline": "none", "standardize": False, "permuted": False, "kind": kind if kind in ("token", "none") else "constant"}
+        method.feedback = Feedback(method.feedback.config.model_copy(update=plain))
+    return method
+
+
+def test_every_method_says_what_its_losses_reach() -> None:
+    assert ON_RAW_TEXT.keys() == {name for name, row in METHODS.items() if row.uses_raw_text}
+
+
+@pytest.mark.usefixtures("graphs")
+@pytest.mark.parametrize("name", [n for n in NAMES if METHODS[row_of(n)[0]].uses_raw_text])
+def test_on_raw_text(name: str) -> None:
+    method = prepared(name)
+    stage = next(stage for stage in method.stages() if stage.draws == "both")
+    labeled, raw, *judge = draw(method)(stage, 0)
+    losses = stage.step(labeled, raw, Key(0, stage.name, 1), *judge)
+    expected = ON_RAW_TEXT[row_of(name)[0]]
+    assert {loss: reached(value, method) for loss, value in losses.items() if loss not in MEASURES} == {
+        loss: {expected[loss]} if loss in expected else set() for loss in losses if loss not in MEASURES
+    }
+    assert not any(reached(value, method) for loss, value in losses.items() if loss in MEASURES)
+    assert expected.keys() <= losses.keys()
+
+
+@pytest.mark.usefixtures("graphs")
+@pytest.mark.parametrize("name", NAMES)
+def test_in_supervised_stages_the_scored_network_learns(name: str) -> None:
+    method = prepared(name)
+    for stage in method.stages():
+        if stage.draws != "labeled":
+            continue
+        labeled, raw, *_ = draw(method)(stage, 0)
+        losses = stage.step(labeled, raw, Key(0, stage.name, 0))
+        assert {loss: reached(value, method) for loss, value in losses.items()} == {"supervised": {stage.scored.name}}
