@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fewtag.config import Config, Share
 from fewtag.learning.losses import precise
+from fewtag.learning.parallel import over_ranks
 
 _OUTSIDE = 0  # id of O in every tag set
 
@@ -73,11 +74,11 @@ class Confidence:
         self._mean_2, self._square_2, self._often_C = (each.to(probs_BTC) for each in (self._mean_2, self._square_2, self._often_C))
         for group in (0, 1):
             own_BT = (mask_BT & (group_BT == group)).to(probs_BTC.dtype)
-            count = own_BT.sum()
-            mean, square = ((own_BT * value).sum() / count.clamp(min=1) for value in (highest_BT, highest_BT**2))
+            count = over_ranks(own_BT.sum())
+            mean, square = (over_ranks((own_BT * value).sum()) / count.clamp(min=1) for value in (highest_BT, highest_BT**2))
             for moving, value in ((self._mean_2, mean), (self._square_2, square)):
                 moving[group] = torch.where(count > 0, keep * moving[group] + (1 - keep) * value, moving[group])
-        often_C = (probs_BTC * mask_BT.unsqueeze(-1)).sum((0, 1)) / mask_BT.sum().clamp(min=1)
+        often_C = over_ranks((probs_BTC * mask_BT.unsqueeze(-1)).sum((0, 1))) / over_ranks(mask_BT.sum()).clamp(min=1)
         self._often_C = keep * self._often_C + (1 - keep) * often_C
 
     def state(self) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from torch import Tensor
 from fewtag.config import Config, Share
 from fewtag.learning.gradient import Gradient
 from fewtag.learning.learner import Learner
-from fewtag.learning.losses import precise
+from fewtag.learning.losses import Term, precise
+from fewtag.learning.parallel import over_ranks
 from fewtag.learning.pseudo_labels import PseudoLabels
 from fewtag.learning.seeding import Key
 from fewtag.learning.standing import Standing
@@ -64,11 +65,11 @@ class Told:
 
     def mean(self, pseudo: PseudoLabels) -> Tensor:
         """() the factor, or its mean over the pseudo-labels."""
-        return self.factor if self.factor.dim() == 0 else _mean(pseudo.mean_of(self.factor), pseudo.mask_BT)
+        return self.factor if self.factor.dim() == 0 else over_ranks(_mean(pseudo.mean_of(self.factor), pseudo.mask_BT))
 
 
 def _mean(per_token_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    return per_token_BT.where(mask_BT, torch.zeros_like(per_token_BT)).sum() / mask_BT.sum().clamp(min=1)
+    return Term(per_token_BT.where(mask_BT, torch.zeros_like(per_token_BT)).sum(), mask_BT.sum()).mean
 
 
 class Feedback:
@@ -144,7 +145,8 @@ class Feedback:
         if config.standardize:
             # What all tags of a token have in common moves no probability, so it is no part of the spread.
             apart_BTC = (h_BTC - h_BTC.mean(-1, keepdim=True)).where(mask_BT.unsqueeze(-1), h_BTC.new_zeros(()))
-            spread = (apart_BTC.square().sum() / (mask_BT.sum().clamp(min=1) * h_BTC.shape[-1])).sqrt()
+            count = over_ranks(mask_BT.sum()).clamp(min=1) * h_BTC.shape[-1]
+            spread = (over_ranks(apart_BTC.square().sum()) / count).sqrt()
             h_BTC = (apart_BTC / spread.clamp(min=torch.finfo(spread.dtype).tiny)).clamp(-config.clip, config.clip)
         if config.permuted:
             key.apply("feedback", "permuted")
@@ -153,7 +155,7 @@ class Feedback:
             swapped_BTC = h_BTC.clone()
             swapped_BTC[places[:, 0], places[:, 1]] = h_BTC[other[:, 0], other[:, 1]]
             h_BTC = swapped_BTC
-        change = -_mean(pseudo.mean_of(gain_BTC), mask_BT)
+        change = -over_ranks(_mean(pseudo.mean_of(gain_BTC), mask_BT))
         return Told(change, h_BTC if config.sign == "corrected" else -h_BTC)
 
     def _swapped(self, h: Tensor, language: str, key: Key) -> Tensor:

@@ -12,9 +12,11 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from fewtag.config import Config
+from fewtag.errors import ConfigError
 from fewtag.learning.adam import Adam, Table
 from fewtag.learning.gradient import Gradient
 from fewtag.learning.losses import cross_entropy, precise
+from fewtag.learning.parallel import over_ranks, ranks, sum_in_place
 from fewtag.learning.seeding import Key
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Noise, Tagger
@@ -75,7 +77,10 @@ class Learner:
         if table is None:
             return "none"
         mode = self.config.embeddings
-        mode = ("lazy" if table.device.type == "cpu" else "dense") if mode == "auto" else mode
+        rows = table.device.type == "cpu" and ranks() == 1  # ranks read different rows
+        mode = ("lazy" if rows else "dense") if mode == "auto" else mode
+        if mode == "lazy" and ranks() > 1:
+            raise ConfigError("train.embeddings = lazy is for one process: ranks read different rows of the table; use dense or frozen")
         table.requires_grad_(mode != "frozen")
         self.tagger.encoder.sparse_vocabulary(mode == "lazy")
         return mode
@@ -132,7 +137,7 @@ class Learner:
         assert batch.tag_ids_BT is not None, "the labeled loss needs gold tags"
         self._read(batch)
         self.tagger.eval()
-        return cross_entropy(self.tagger(batch), batch.tag_ids_BT).mean
+        return over_ranks(cross_entropy(self.tagger(batch), batch.tag_ids_BT).mean)
 
     def _read(self, *batches: Batch) -> None:
         if self._table is not None:
@@ -169,6 +174,7 @@ class Learner:
         weights = self._adam.weights + ([] if self._table is None else [self._table.weight_VD])
         found = torch.autograd.grad(loss, weights, allow_unused=True, retain_graph=keep_graph)
         body = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
+        sum_in_place(body)
         if self._table is None:
             return Gradient(body)
         whole = body.pop()

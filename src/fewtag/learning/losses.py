@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fewtag.learning.parallel import over_ranks
 from fewtag.tagger.batch import IGNORED
 
 
@@ -28,8 +29,8 @@ class Term:
 
     @property
     def mean(self) -> Tensor:
-        """() ``total / count``, and 0 (still with a graph) when nothing counts."""
-        return self.total / self.count.clamp(min=1)
+        """() ``total / count``, and 0 (still with a graph) when nothing counts; of several ranks each has its part of the mean."""
+        return self.total / over_ranks(self.count).clamp(min=1)
 
 
 def precise(logits_BTC: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fewtag.encoders.encoder import Inputs
+from fewtag.learning.parallel import over_ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class GaussianNoise:
         mask_BL1 = inputs.noise_mask_BL.unsqueeze(-1)
         scale = torch.as_tensor(self.variance**0.5, dtype=embeddings_BLD.dtype, device=embeddings_BLD.device)
         if self.relative:
-            squares = (embeddings_BLD.detach() ** 2).where(mask_BL1, embeddings_BLD.new_zeros(())).sum()
-            scale = scale * (squares / (mask_BL1.sum() * embeddings_BLD.shape[-1]).clamp(min=1)).sqrt()
+            squares = over_ranks((embeddings_BLD.detach() ** 2).where(mask_BL1, embeddings_BLD.new_zeros(())).sum())
+            scale = scale * (squares / (over_ranks(mask_BL1.sum()) * embeddings_BLD.shape[-1]).clamp(min=1)).sqrt()
         noise_BLD = torch.randn_like(embeddings_BLD) * scale
         return embeddings_BLD + noise_BLD.where(mask_BL1, noise_BLD.new_zeros(()))

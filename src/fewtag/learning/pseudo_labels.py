@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fewtag.learning.losses import Term, cross_entropy, precise, soft_cross_entropy
+from fewtag.learning.parallel import over_ranks
 from fewtag.tagger.batch import IGNORED
 
 
@@ -95,7 +96,7 @@ def reweighted(logits_BTC: Tensor, token_mask_BT: Tensor) -> Tensor:
         token_mask_BT: tokens that take part in ``f``.
     """
     probs_BTC = precise(logits_BTC.detach()).softmax(-1)
-    frequency_C = probs_BTC.where(token_mask_BT.unsqueeze(-1), probs_BTC.new_zeros(())).sum((0, 1))
+    frequency_C = over_ranks(probs_BTC.where(token_mask_BT.unsqueeze(-1), probs_BTC.new_zeros(())).sum((0, 1)))
     weights_BTC = probs_BTC**2 / frequency_C.clamp(min=torch.finfo(probs_BTC.dtype).tiny)
     return weights_BTC / weights_BTC.sum(-1, keepdim=True)
 

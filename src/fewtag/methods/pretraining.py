@@ -19,6 +19,7 @@ from fewtag.config import Config
 from fewtag.encoders.encoder import Encoder
 from fewtag.errors import ConfigError
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.losses import Term, precise
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Stage
 from fewtag.tagger.batch import Batch
@@ -75,7 +76,7 @@ class Pretrained(Method):
     ) -> None:
         self.inner, self.config = inner, config
         tagger = make_tagger("pretraining")
-        self.guesser = WordGuesser(tagger.encoder).to(tagger.device)
+        self.guesser = WordGuesser(tagger.encoder).to(tagger.head.weight)  # its device and kind of number
         everywhere = learner if learner.embeddings == "frozen" else learner.model_copy(update={"embeddings": "dense"})
         self.learner = Learner("pretraining", cast(Tagger, self.guesser), everywhere)  # it needs an encoder, a head and `tag`, no tags
         self._handed_over = False
@@ -94,7 +95,8 @@ class Pretrained(Method):
         shown = replace(unlabeled, inputs=encoder.hide(inputs, hidden_BL))
         (transformed_BLD,) = self.learner.passes(key, "guess", Pass(shown))
         wanted_N = encoder.identities(inputs)[chosen_BL]
-        loss = F.cross_entropy(self.guesser.guesses(transformed_BLD[chosen_BL]).float(), wanted_N)
+        guesses_NV = precise(self.guesser.guesses(transformed_BLD[chosen_BL]))
+        loss = Term(F.cross_entropy(guesses_NV, wanted_N, reduction="sum"), chosen_BL.sum()).mean
         self.learner.descend(loss)
         return {"masked words": loss.detach()}
 

@@ -16,6 +16,7 @@ from fewtag.config import Config, Share
 from fewtag.learning.adversarial import Shift, adversarial_direction
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import Term, cross_entropy, divergence
+from fewtag.learning.parallel import over_ranks
 from fewtag.learning.pseudo_labels import sharpen
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Stage
@@ -78,7 +79,8 @@ class Vat(Method):
         with torch.no_grad():
             embeddings_BLD = student.tagger.encoder.embed(batch.inputs)
         mask_BL = batch.inputs.noise_mask_BL
-        length = embeddings_BLD[mask_BL].pow(2).sum(-1).mean().sqrt()
+        squares = embeddings_BLD.pow(2).sum(-1).where(mask_BL, embeddings_BLD.new_zeros(())).sum()
+        length = (over_ranks(squares) / over_ranks(mask_BL.sum()).clamp(min=1)).sqrt()
         key.apply(student.name, f"{purpose}, direction")
         start_BLD = torch.randn_like(embeddings_BLD)
         bf16, student.tagger.encoder.bf16 = student.tagger.encoder.bf16, False  # a divergence this small is below bfloat16's last digit
