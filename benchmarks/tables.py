@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md")
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "performance.md")
 SETS = {
     "queries-0.05": "made shop queries, 12 languages",
     "massive_slots": "assistant requests (MASSIVE), 5 languages",
@@ -56,6 +56,52 @@ def growth_table(found: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"`{found['command']}`"])
 
 
+def training_table(found: dict[str, Any]) -> str:
+    """Training beside the Trainer and a plain MetaTS step: median ratio of CPU time with its range, share of the peak, memory."""
+    head = "| what | tokens a step | times faster | range | share of the matmul peak | peak MB so far |"
+    lines = [head, "|---|---:|---:|---:|---:|---:|"]
+    for row in found["rows"]:
+        ratio = row["ours, fp32"]["cpu_ratio"]
+        share = f"{100 * row['share_of_peak']:.0f} %" if "share_of_peak" in row else ""
+        cells = [row["name"], f"{row['tokens_a_step']:.0f}", f"**{ratio['median']:.2f}**", f"{ratio['min']:.2f} to {ratio['max']:.2f}"]
+        lines.append("| " + " | ".join([*cells, share, f"{row['peak_mb']:,}"]) + " |")
+    return "\n".join([*lines, "", measured(found)])
+
+
+def prediction_table(found: dict[str, Any]) -> str:
+    """Tagging beside the pipeline at each batch size, as times the speed of its batch size 1."""
+    sides = [name for name in found["rows"][0] if isinstance(found["rows"][0][name], dict) and "cpu_ratio" in found["rows"][0][name]]
+    head = ["text", *sides, "ours over the best pipeline", "share of the matmul peak"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for row in found["rows"]:
+        speeds = [f"{row[side]['cpu_ratio']['median']:.2f}" for side in sides]
+        best = f"**{row['against_the_best_pipeline']['ratio']:.2f}**"
+        lines.append("| " + " | ".join([row["name"], *speeds, best, f"{100 * row['share_of_peak']:.0f} %"]) + " |")
+    same = found["bf16_against_fp32"]
+    about = (
+        f"bfloat16 against float32 of the same tagger, {same['tokens']:,} tokens: {same['same_percent']:.2f} % of tags the same, "
+        f"{same['same_where_clear_percent']:.0f} % of the {same['clear_tokens']:,} whose margin is above 0.5."
+    )
+    return "\n".join([*lines, "", about, "", measured(found)])
+
+
+def data_table(found: dict[str, Any]) -> str:
+    """Reading and tokenizing, as times the speed of the usual way."""
+    lines = ["| what | how | times faster (CPU time) | range |", "|---|---|---:|---:|"]
+    for title, row in found["rows"].items():
+        for side, each in row.items():
+            ratio = each["cpu_ratio"]
+            lines.append(f"| {title} | {side} | **{ratio['median']:.2f}** | {ratio['min']:.2f} to {ratio['max']:.2f} |")
+    return "\n".join([*lines, "", measured(found)])
+
+
+def measured(found: dict[str, Any]) -> str:
+    """The command, and the processor."""
+    note = f" {found['note'][0].upper()}{found['note'][1:]}." if "note" in found else ""
+    machine = found["machine"]
+    return f"`{found['command']}` on an {machine['cpu']} ({machine['capability']}), float32.{note}"
+
+
 def closed(summary: dict[str, Any], method: str) -> str:
     """What a method brought of what labels would have: (method - multi) / (full - multi), in percent."""
     multi, full = (summary[name]["mean"] for name in ("supervised-multi", "supervised-full"))
@@ -84,7 +130,10 @@ def table(name: str) -> str:
     if name == "summary":
         return summary_table()
     found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return methods_table(found) if "summary" in found else growth_table(found)
+    if "summary" in found:
+        return methods_table(found)
+    kinds = {"speed-training": training_table, "speed-prediction": prediction_table, "speed-data": data_table}
+    return next((make for kind, make in kinds.items() if name.startswith(kind)), growth_table)(found)
 
 
 def renewed(text: str) -> str:
