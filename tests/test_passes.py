@@ -92,6 +92,7 @@ def test_a_step_costs_what_sharing_leaves(name: str, encoder: str, checkpoint: P
     counted = Counted(monkeypatch, type(method.student.tagger.encoder))
     method.step(*batches, Key(0, "interact", 0))
     assert (counted.forward, counted.backward) == COSTS[name][:2]
+    assert method.num_passes == counted.forward + 2 * counted.backward  # what a run reports of itself
     if encoder == "hugging_face":  # MetaTS: the teacher's passes are one call; the student's three cannot share, its weights change between
         assert counted.calls == COSTS[name][2]
 

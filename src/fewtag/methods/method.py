@@ -72,6 +72,11 @@ class Method(ABC):
     def delivered(self) -> Learner:
         """The learner whose tagger is the result."""
 
+    @property
+    def num_passes(self) -> int:
+        """Batches its learners took through their encoders since it was built: a way there counts 1, a way back 2."""
+        return sum(learner.num_passes for learner in self.learners().values())
+
     def state(self) -> dict[str, Any]:
         """Everything the method owns that training changes."""
         return {name: learner.state() for name, learner in self.learners().items()}

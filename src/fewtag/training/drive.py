@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ import torch
 from fewtag.data.low_resource import LowResource
 from fewtag.errors import FewtagError
 from fewtag.methods import row
-from fewtag.methods.method import Stage
+from fewtag.methods.method import Budget, Stage
 from fewtag.tagger.cores import use_granted
 from fewtag.training.checkpoint import Checkpoints
 from fewtag.training.draws import Draws
@@ -21,6 +22,7 @@ from fewtag.training.prepare import build_method, parse_time, pick_device
 from fewtag.training.run_config import RunConfig
 from fewtag.training.scoring import score_on_dev
 
+_CHEAPEST_STEP = 3  # encoder passes: one batch there and back
 Listener = Callable[[Progress | str], None]
 
 
@@ -72,6 +74,20 @@ class Drive:
         }
         self.checkpoints.save(self.position.total_steps * 10 + self.position.stage, state)
 
+    def budget(self, stage: Stage) -> Budget:
+        """Of a stage: the configuration's steps and patience, or, where ``train.passes`` is set, its share of these passes."""
+        usual, passes = self.config.train.budget(stage.effort, self.num_labeled), self.config.train.passes
+        if passes is None:
+            return usual
+        left = passes * self.ends[self.position.stage] - self.position.passes
+        most = self.position.step + max(1, math.ceil(left / _CHEAPEST_STEP))
+        return Budget(most, usual.evaluate_every, patience=most)
+
+    def is_spent(self) -> bool:
+        """Whether the current stage has taken its share of ``train.passes``; the shares are those of ``max_time``."""
+        passes = self.config.train.passes
+        return passes is not None and self.position.passes >= passes * self.ends[self.position.stage]
+
     def train(self, journal: Journal, interrupted: Callable[[], bool]) -> float:
         """Run the loop to its end, keeping and telling what happens.
 
@@ -94,14 +110,14 @@ class Drive:
             if late and stage.name not in self.cut_short:
                 self.cut_short.append(stage.name)
                 self.listener(f"the time of {config.train.max_time} is up for stage {stage.name}; more of it may give a better tagger")
-            return late
+            return late or self.is_spent()
 
         loop = fit(
             self.method,
             self.position,
             seed=config.train.seed,
             draw=draw,
-            budget=lambda stage: config.train.budget(stage.effort, self.num_labeled),
+            budget=self.budget,
             evaluate=lambda tagger: score_on_dev(tagger, self.data.dev, config.evaluation.mode),
             out_of_time=out_of_time,
         )

@@ -50,6 +50,7 @@ class Position:
         best_weights: the scored tagger's weights at that moment.
         sums: sums of the named losses since the last evaluation, with how many times each was seen.
         total_steps: steps done in all stages.
+        passes: encoder passes of these steps, see `fewtag.methods.method.Method.num_passes`; those of evaluations are not among them.
     """
 
     stage: int = 0
@@ -61,6 +62,7 @@ class Position:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     sums: dict[str, list[float]] = field(default_factory=dict)
     total_steps: int = 0
+    passes: int = 0
 
     def state(self) -> dict[str, Any]:
         """As a nested dict of tensors and plain values."""
@@ -156,7 +158,9 @@ def fit(
         while position.step < limits.max_steps and position.stale < limits.patience and not out_of_time(stage):
             labeled, unlabeled = draw(stage, position.step)
             language = next((b.language for b in (labeled, unlabeled) if b is not None), "")
+            before = method.num_passes
             losses = stage.step(labeled, unlabeled, Key(seed, stage.name, position.step))
+            position.passes += method.num_passes - before
             position.step += 1
             position.total_steps += 1
             _add(position, losses, stage, language)

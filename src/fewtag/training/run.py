@@ -81,12 +81,13 @@ def run(
         seconds = this.train(journal, interrupted)
         if this.cut_short:
             notes.append(f"max_time {config.train.max_time} ended the stages {', '.join(this.cut_short)} early")
-        dev, test = deliver(this.method.delivered.tagger, data, config, folder, name, seconds, this.position.total_steps, notes)
+        steps, passes = this.position.total_steps, this.position.passes
+        dev, test = deliver(this.method.delivered.tagger, data, config, folder, name, seconds, steps, passes, notes)
         journal.write("end", dev_f1=dev.average_f1, test_f1=test.average_f1 if test else None, seconds=seconds)
     finally:
         journal.close()
     this.checkpoints.clear()
-    return RunResult(out, name, dev, test, seconds, this.position.total_steps, digest_of(config), tuple(notes))
+    return RunResult(out, name, dev, test, seconds, steps, passes, digest_of(config), tuple(notes))
 
 
 def resume_config(out: Path) -> RunConfig:
