@@ -132,7 +132,7 @@ class Learner:
         self.num_passes += len(vectors)
         for each in vectors:
             if each.requires_grad:
-                each.register_hook(self._came_back)
+                each.register_hook(self._came_back)  # type: ignore[no-untyped-call]
 
     def _came_back(self, gradient: Tensor) -> None:
         self.num_passes += 2
