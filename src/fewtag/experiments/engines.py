@@ -133,7 +133,8 @@ class _Process:
             env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "OMP_WAIT_POLICY": "PASSIVE"},
             start_new_session=True,  # Ctrl-C is the parent's to handle
         )
-        threading.Thread(target=self._listen, args=(events,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(events,), daemon=True)
+        self._listener.start()
 
     def _listen(self, events: queue.SimpleQueue[tuple[_Process, Event | None]]) -> None:
         assert self._process.stdout is not None
@@ -177,6 +178,7 @@ class _Process:
         """End it now."""
         self._process.kill()
         self._process.wait()
+        self._listener.join()
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             with suppress(BrokenPipeError):  # what it never read
