@@ -89,12 +89,13 @@ def test_a_step_costs_what_sharing_leaves(name: str, encoder: str, checkpoint: P
     small = CompactConfig(buckets=200, width=8, layers=1)
     make = {"compact": lambda: CompactEncoder(small), "hugging_face": lambda: build_encoder(str(checkpoint))}[encoder]
     method: Any = METHODS[name].method(resolve(name, {}), lambda role: Tagger(make(), TAG_SET), LearnerConfig())
-    batcher = method.student.tagger.batcher
+    batcher = method.delivered.tagger.batcher
     batches = batcher.batch(LABELED, labeled=True), batcher.batch(RAW, labeled=False)
-    counted = Counted(monkeypatch, type(method.student.tagger.encoder))
+    counted = Counted(monkeypatch, type(method.delivered.tagger.encoder))
     step = next(stage.step for stage in method.stages() if stage.draws == "both")
     step(*batches, Key(0, "interact", 0))
     assert (counted.forward, counted.backward) == COSTS[name][:2]
+    assert method.num_passes == counted.forward + 2 * counted.backward  # what a run reports of itself
     if encoder == "hugging_face":  # MetaTS: the teacher's passes are one call; the student's three cannot share, its weights change between
         assert counted.calls == COSTS[name][2]
 
@@ -113,6 +114,7 @@ def test_what_a_kind_of_feedback_costs(kind: str, forward: int, backward: int, m
     counted = Counted(monkeypatch, CompactEncoder)
     method.step(*batches, Key(0, "interact", 0))
     assert (counted.forward, counted.backward) == (forward, backward)
+    assert method.num_passes == forward + 2 * backward
 
 
 def test_the_feedback_of_bfloat16_is_that_of_float32(checkpoint: Path) -> None:

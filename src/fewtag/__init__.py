@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fewtag.data.corpus import Corpus
     from fewtag.evaluation import evaluate
+    from fewtag.experiments import compare
     from fewtag.serving import load
     from fewtag.text.sentence import Sentence, Span
     from fewtag.training.run import train
 
 __version__ = "0.1.0"
-__all__ = ["Corpus", "Sentence", "Span", "__version__", "evaluate", "load", "train"]
+__all__ = ["Corpus", "Sentence", "Span", "__version__", "compare", "evaluate", "load", "train"]
 
 _PLACES = {
     "Corpus": "fewtag.data.corpus",
     "Sentence": "fewtag.text.sentence",
     "Span": "fewtag.text.sentence",
+    "compare": "fewtag.experiments",
     "evaluate": "fewtag.evaluation",
     "load": "fewtag.serving",
     "train": "fewtag.training.run",

@@ -115,11 +115,17 @@ def paired_bootstrap(
         f1_S = f1_of(counts_SN3.sum(axis=1))
         f1_SR = resampled_f1(counts_SN3, resamples, generator_for(seed, language))
         deltas[language], drawn[language] = float(f1_S[1] - f1_S[0]), f1_SR[1] - f1_SR[0]
-    by_language = {language: _difference(deltas[language], drawn[language]) for language in deltas}
-    return Differences(mode, by_language, _difference(float(np.mean(list(deltas.values()))), np.mean(list(drawn.values()), axis=0)))
+    by_language = {language: difference_of(deltas[language], drawn[language]) for language in deltas}
+    return Differences(mode, by_language, difference_of(float(np.mean(list(deltas.values()))), np.mean(list(drawn.values()), axis=0)))
 
 
-def _difference(delta: float, drawn_R: Floats) -> Difference:
+def difference_of(delta: float, drawn_R: Floats) -> Difference:
+    """What an observed difference is worth beside its resampled ones.
+
+    Args:
+        delta: observed.
+        drawn_R: resampled.
+    """
     extreme = int((np.abs(drawn_R - delta) >= abs(delta) - _ROUNDING).sum())
     return Difference(delta, interval_of(drawn_R), (1 + extreme) / (1 + len(drawn_R)), len(drawn_R))
 

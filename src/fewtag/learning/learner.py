@@ -63,12 +63,16 @@ class Learner:
         name: its role, ``"teacher"`` or ``"student"``; part of the key of its random numbers.
         tagger: what learns.
         config: optimizer and clipping.
+
+    It counts in ``num_passes`` what it takes its encoder through: 1 for each batch, 2 more when a gradient comes back. Of a loss whose ways
+    back are shared, each batch counts once.
     """
 
     def __init__(self, name: str, tagger: Tagger, config: LearnerConfig) -> None:
         self.name = name
         self.tagger = tagger
         self.config = config
+        self.num_passes = 0
         self._table_mode = self._choose_table()
         self.restart()
 
@@ -128,8 +132,18 @@ class Learner:
         embeddings = [p.noise(plain[id(p.batch)], p.batch.inputs) if p.noise else plain[id(p.batch)] for p in parts]
         key.apply(self.name, purpose)
         vectors = encoder.encode_many(embeddings, [part.batch.inputs for part in parts], [part.dropout for part in parts])
+        self._count(vectors)
         key.apply(self.name, f"{purpose}, head")  # the first part's random numbers do not depend on how many come after it
         return [self.tagger.tag(each, part.batch, part.dropout) for each, part in zip(vectors, parts, strict=True)]
+
+    def _count(self, vectors: Sequence[Tensor]) -> None:
+        self.num_passes += len(vectors)
+        for each in vectors:
+            if each.requires_grad:
+                each.register_hook(self._came_back)  # type: ignore[no-untyped-call]
+
+    def _came_back(self, gradient: Tensor) -> None:
+        self.num_passes += 2
 
     @torch.no_grad()
     def labeled_loss(self, batch: Batch) -> Tensor:
@@ -137,6 +151,7 @@ class Learner:
         assert batch.tag_ids_BT is not None, "the labeled loss needs gold tags"
         self._read(batch)
         self.tagger.eval()
+        self.num_passes += 1
         return over_ranks(cross_entropy(self.tagger(batch), batch.tag_ids_BT).mean)
 
     def _read(self, *batches: Batch) -> None:
@@ -186,6 +201,7 @@ class Learner:
         assert batch.tag_ids_BT is not None, "the labeled loss needs gold tags"
         self._read(batch)
         self.tagger.eval()
+        self.num_passes += 3
         return self.gradient(cross_entropy(self.tagger(batch), batch.tag_ids_BT).mean)
 
     def preconditioned(self, gradient: Gradient) -> Gradient:
@@ -220,6 +236,7 @@ class Learner:
         try:
             either: list[Tensor] = []
             for side in (1.0, -1.0):
+                self.num_passes += 1
                 with self._moved(direction, side * reach / length):
                     either.append(precise(self.tagger(batch)).log_softmax(-1))
         finally:

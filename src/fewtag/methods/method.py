@@ -106,6 +106,11 @@ class Method(ABC):
             learner.tagger.encoder.load_state_dict(encoder)
             learner.restart()
 
+    @property
+    def num_passes(self) -> int:
+        """Batches its learners took through their encoders since it was built: a way there counts 1, a way back 2."""
+        return sum(learner.num_passes for learner in self.learners().values())
+
     def state(self) -> dict[str, Any]:
         """Everything the method owns that training changes."""
         return {name: learner.state() for name, learner in self.learners().items()}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fewtag.data.files import write_text
 from fewtag.data.low_resource import LowResource
 from fewtag.evaluation import Report
+from fewtag.evaluation.span_f1 import count_by_sentence
 from fewtag.evaluation.tables import report_markdown
 from fewtag.serving.documents import document_of
 from fewtag.tagger.card import card_of
+from fewtag.tagger.decode import Prediction
 from fewtag.tagger.folder import save
 from fewtag.tagger.tagger import Tagger
 from fewtag.training.folder import RunFolder, digest_of
@@ -26,6 +29,7 @@ def deliver(
     method: str,
     seconds: float,
     steps: int,
+    passes: int,
     notes: list[str],
 ) -> tuple[Report, Report | None]:
     """Evaluate the final tagger once on dev and test, and write everything the run folder promises.
@@ -36,7 +40,7 @@ def deliver(
         config: of the run.
         folder: where to write.
         method: its row's name.
-        seconds, steps: cost of training.
+        seconds, steps, passes: cost of training.
         notes: decisions made for the user.
 
     Returns:
@@ -53,8 +57,18 @@ def deliver(
             lines = "".join(json.dumps(document_of(p).to_json(), ensure_ascii=False) + "\n" for p in some)
             (folder.path / "predictions").mkdir(exist_ok=True)
             write_text(folder.path / "predictions" / f"{split}.{language}.jsonl", lines)
-    finish(reports, tagger, data, config, folder, method, seconds, steps, notes)
+        write_counts(folder, split, predictions, settings.mode)
+    finish(reports, tagger, data, config, folder, method, seconds, steps, passes, notes)
     return reports["dev"], reports.get("test")
+
+
+def write_counts(folder: RunFolder, split: str, predictions: Mapping[str, Sequence[Prediction]], mode: str) -> None:
+    """Correct, predicted and gold spans sentence by sentence: what a paired test over sentences needs, without the texts."""
+    counts = {}
+    for language, some in predictions.items():
+        found = count_by_sentence([p.sentence.tags or () for p in some], [p.tags for p in some], mode)
+        counts[language] = [[sum(each[place] for each in sentence.values()) for place in range(3)] for sentence in found]
+    write_text(folder.counts(split), json.dumps({"mode": mode, "counts": counts}) + "\n")
 
 
 def finish(
@@ -66,11 +80,12 @@ def finish(
     method: str,
     seconds: float,
     steps: int,
+    passes: int,
     notes: list[str],
 ) -> None:
     """Write report, tagger folder and, last of all, ``metrics.json``: its presence says that the run is whole."""
     counts = {lang: (len(data.labeled.get(lang, ())), len(data.unlabeled.get(lang, ()))) for lang in sorted(data.labeled)}
-    text = report_text(reports, method, config, counts, seconds, steps, notes)
+    text = report_text(reports, method, config, counts, seconds, steps, passes, notes)
     write_text(folder.path / "report.md", text)
     if tagger is not None:
         shown = reports.get("test", reports["dev"])
@@ -90,6 +105,7 @@ def finish(
         "digest": digest_of(config),
         "seconds": seconds,
         "steps": steps,
+        "passes": passes,
         "notes": notes,
         **{split: report.to_json() for split, report in reports.items()},
     }
@@ -103,6 +119,7 @@ def report_text(
     counts: dict[str, tuple[int, int]],
     seconds: float,
     steps: int,
+    passes: int,
     notes: list[str],
 ) -> str:
     """The report of a run as Markdown."""
@@ -110,7 +127,7 @@ def report_text(
         f"# Run: {method}, {config.tagger.encoder}, seed {config.train.seed}",
         "",
         f"{sum(n for n, _ in counts.values())} labeled and {sum(n for _, n in counts.values())} raw sentences in {len(counts)} "
-        f"languages; {steps} steps, {seconds:.0f} s of training; configuration {digest_of(config)}.",
+        f"languages; {steps} steps, {passes} encoder passes, {seconds:.0f} s of training; configuration {digest_of(config)}.",
         "",
         *(f"- {note}" for note in notes),
         "",

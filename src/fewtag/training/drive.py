@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from fewtag.training.prepare import build_method, parse_time, pick_device
 from fewtag.training.run_config import RunConfig
 from fewtag.training.scoring import score_on_dev
 
+_CHEAPEST_STEP = 3  # encoder passes: one batch there and back
 Listener = Callable[[Progress | str], None]
 
 
@@ -54,12 +56,6 @@ class Drive:
         shares = [efforts[stage.effort] * stage.share for stage in self.method.stages()]
         self.ends = [sum(shares[: i + 1]) / sum(shares) for i in range(len(shares))]
 
-    def _budget(self, stage: Stage) -> Budget:
-        if stage.effort == "pretraining":
-            return Budget(self.config.pretraining.steps, 100, 1)
-        whole = self.config.train.budget(stage.effort, self.num_labeled)
-        return replace(whole, max_steps=max(1, round(whole.max_steps * stage.share)))
-
     def restore(self) -> int:
         """Go back to the newest checkpoint; returns how much of the journal it covers."""
         state = self.checkpoints.latest()
@@ -81,6 +77,23 @@ class Drive:
             "verdict": self.verdict,
         }
         self.checkpoints.save(self.position.total_steps * 10 + self.position.stage, state)
+
+    def budget(self, stage: Stage) -> Budget:
+        """Of a stage: the configuration's steps and patience, or, where ``train.passes`` is set, its share of these passes."""
+        if stage.effort == "pretraining":
+            return Budget(self.config.pretraining.steps, 100, 1)
+        whole, passes = self.config.train.budget(stage.effort, self.num_labeled), self.config.train.passes
+        usual = replace(whole, max_steps=max(1, round(whole.max_steps * stage.share)))
+        if passes is None:
+            return usual
+        left = passes * self.ends[self.position.stage] - self.position.passes
+        most = self.position.step + max(1, math.ceil(left / _CHEAPEST_STEP))
+        return Budget(most, usual.evaluate_every, patience=most)
+
+    def is_spent(self) -> bool:
+        """Whether the current stage has taken its share of ``train.passes``; the shares are those of ``max_time``."""
+        passes = self.config.train.passes
+        return passes is not None and self.position.passes >= passes * self.ends[self.position.stage]
 
     def train(self, journal: Journal, interrupted: Callable[[], bool]) -> float:
         """Run the loop to its end, keeping and telling what happens.
@@ -105,14 +118,14 @@ class Drive:
             if late and stage.name not in self.cut_short:
                 self.cut_short.append(stage.name)
                 self.listener(f"the time of {config.train.max_time} is up for stage {stage.name}; more of it may give a better tagger")
-            return late
+            return late or self.is_spent()
 
         loop = fit(
             self.method,
             self.position,
             seed=config.train.seed,
             draw=draw,
-            budget=self._budget,
+            budget=self.budget,
             evaluate=lambda tagger: score_on_dev(tagger, self.data.dev, config.evaluation.mode),
             out_of_time=out_of_time,
             guard=row(self.name).guard if config.train.guard == "auto" else config.train.guard,

@@ -42,6 +42,7 @@ class Position:
         sums: sums of the named losses since the last evaluation, with how many times each was seen.
         total_steps: steps done in all stages.
         candidates: what else could be shipped at the end.
+        passes: encoder passes of these steps, see `fewtag.methods.method.Method.num_passes`; those of evaluations are not among them.
     """
 
     stage: int = 0
@@ -55,6 +56,7 @@ class Position:
     sums: dict[str, list[float]] = field(default_factory=dict)
     total_steps: int = 0
     candidates: Candidates = field(default_factory=Candidates)
+    passes: int = 0
 
     def state(self) -> dict[str, Any]:
         """As a nested dict of tensors and plain values."""
@@ -162,7 +164,9 @@ def fit(
         while position.step < limits.max_steps and position.stale < limits.patience and not out_of_time(stage):
             labeled, unlabeled, *judge = draw(stage, position.step)
             language = next((b.language for b in (labeled, unlabeled) if b is not None), "")
+            before = method.num_passes
             losses = stage.step(labeled, unlabeled, Key(seed, stage.name, position.step), *judge)
+            position.passes += method.num_passes - before
             position.step += 1
             position.total_steps += 1
             _add(position, losses, stage, language)

@@ -53,6 +53,14 @@ class RunFolder:
         """Whether the run has ended and its metrics are written."""
         return self.metrics.exists()
 
+    def is_begun(self) -> bool:
+        """Whether a run got so far that it can be resumed."""
+        return (self.path / "data.json").exists()  # the last file that `begin` writes
+
+    def counts(self, split: str) -> Path:
+        """Where correct, predicted and gold spans stand sentence by sentence."""
+        return self.path / "predictions" / f"{split}.counts.json"
+
     def check(self, may_exist: bool) -> None:
         """Refuse a place that cannot become this run's folder.
 

@@ -97,8 +97,9 @@ def build_method(name: str, config: RunConfig, data: LowResource, device: torch.
     found = row(name)
     decoding = found.decoding if config.tagger.decoding == "auto" else config.tagger.decoding
     learner = config.train.learner()
-    given = config.train.model_fields_set
-    learner = learner.model_copy(update={k: v for k, v in found.learner.items() if k not in given})
+    # "auto" leaves the choice to the row; a configuration that was read back from a run folder sets every key.
+    free = {key for key, value in learner if key not in config.train.model_fields_set or value == "auto"}
+    learner = learner.model_copy(update={key: value for key, value in found.learner.items() if key in free})
 
     def make_tagger(role: str) -> Tagger:
         torch.manual_seed(stable_seed(config.train.seed, "weights", *([role] if role.startswith("member-") else [])))

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fewtag.errors import DataError
 from fewtag.evaluation import Report
 from fewtag.training.folder import RunFolder
 
@@ -20,6 +21,7 @@ class RunResult:
         dev, test: scores; ``test`` is None when the corpus has no test split.
         seconds: of training, all interruptions left out.
         steps: gradient steps of all stages.
+        passes: encoder passes of these steps; a forward counts 1, a backward 2, for each batch of sentences.
         digest: of the configuration.
         notes: what was decided for the user, said aloud.
     """
@@ -30,6 +32,7 @@ class RunResult:
     test: Report | None
     seconds: float
     steps: int
+    passes: int
     digest: str
     notes: tuple[str, ...] = field(default=())
 
@@ -40,8 +43,14 @@ class RunResult:
 
 
 def finished_result(folder: RunFolder) -> RunResult:
-    """What a finished run left."""
+    """What a finished run left.
+
+    Raises:
+        DataError: when an earlier version wrote it, without what a result now holds.
+    """
     found = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    if "passes" not in found:
+        raise DataError(f"{folder.metrics} was written by an earlier fewtag, which counted no encoder passes; run it again with --force")
     test = Report.from_json(found["test"]) if "test" in found else None
     return RunResult(
         folder.path,
@@ -50,6 +59,7 @@ def finished_result(folder: RunFolder) -> RunResult:
         test,
         found["seconds"],
         found["steps"],
+        found["passes"],
         found["digest"],
         tuple(found["notes"]),
     )

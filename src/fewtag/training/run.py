@@ -84,12 +84,13 @@ def run(
         if this.verdict:
             notes.append(this.verdict)
             listener(this.verdict)
-        dev, test = deliver(this.method.delivered.tagger, data, config, folder, name, seconds, this.position.total_steps, notes)
+        steps, passes = this.position.total_steps, this.position.passes
+        dev, test = deliver(this.method.delivered.tagger, data, config, folder, name, seconds, steps, passes, notes)
         journal.write("end", dev_f1=dev.average_f1, test_f1=test.average_f1 if test else None, seconds=seconds)
     finally:
         journal.close()
     this.checkpoints.clear()
-    return RunResult(out, name, dev, test, seconds, this.position.total_steps, digest_of(config), tuple(notes))
+    return RunResult(out, name, dev, test, seconds, steps, passes, digest_of(config), tuple(notes))
 
 
 def resume_config(out: Path) -> RunConfig:

@@ -32,6 +32,7 @@ def run_single(
     """
     results: dict[str, RunResult] = {}
     languages = [language for language in sorted(data.labeled) if data.labeled[language]]
+    share = None if config.train.passes is None else max(1, config.train.passes // len(languages))
     for language in languages:
         alone = replace(
             data,
@@ -45,11 +46,12 @@ def run_single(
             update={
                 "method": {**config.method, "name": "supervised-multi"},
                 "data": config.data.model_copy(update={"languages": (language,)}),
+                "train": config.train.model_copy(update={"passes": share}),
             }
         )
         place = folder.path / "languages" / language
         listener(f"language {language}")
-        begun = resume and (place / "config.toml").exists()
+        begun = resume and RunFolder(place).is_begun()
         results[language] = run(
             part, place, corpus=corpus, data=alone, resume=begun, force=resume, listener=listener, interrupted=interrupted
         )
@@ -57,6 +59,8 @@ def run_single(
     tests = [result.test for result in results.values() if result.test is not None]
     if tests:
         reports["test"] = Report.merge(tests)
-    seconds, steps = sum(r.seconds for r in results.values()), sum(r.steps for r in results.values())
-    finish(reports, None, data, config, folder, "supervised-single", seconds, steps, notes)
-    return RunResult(folder.path, "supervised-single", reports["dev"], reports.get("test"), seconds, steps, digest_of(config), tuple(notes))
+    seconds, steps, passes = (sum(getattr(r, cost) for r in results.values()) for cost in ("seconds", "steps", "passes"))
+    finish(reports, None, data, config, folder, "supervised-single", seconds, steps, passes, notes)
+    return RunResult(
+        folder.path, "supervised-single", reports["dev"], reports.get("test"), seconds, steps, passes, digest_of(config), tuple(notes)
+    )

@@ -1,0 +1,132 @@
+"""``fewtag compare``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fewtag.cli.board import BoardDisplay
+from fewtag.cli.extras import need_training
+from fewtag.cli.stopping import StopRequest
+from fewtag.config import from_environment, merge, overrides, read_toml
+from fewtag.errors import ConfigError, FewtagError
+
+if TYPE_CHECKING:
+    from fewtag.experiments import Comparison
+
+
+def compare(
+    dirs: Annotated[list[Path], typer.Argument(help="Data folders; each is a corpus.", metavar="DIR...")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for runs, tables and compare.json; finished runs in it are reused.")],
+    methods: Annotated[
+        str, typer.Option("-m", "--methods", help="By name, as fewtag info lists them, or all.")
+    ] = "supervised-single,supervised-multi,metats,supervised-full",
+    labeled: Annotated[str, typer.Option("--labeled", help="Labels kept: 1%, 200, 5shot; several, 10%,20%, give a curve.")] = "100%",
+    seeds: Annotated[str, typer.Option("--seeds", help="How many (5 is 1 to 5), or which (3,7,11).")] = "5",
+    encoder: Annotated[str, typer.Option("--encoder", help="compact, a folder, or a Hugging Face name; several with commas.")] = "compact",
+    languages: Annotated[str | None, typer.Option("--langs", help="Only these languages, e.g. en,de.")] = None,
+    ours: Annotated[str | None, typer.Option("--ours", help="The method the others are compared with; default: metats.")] = None,
+    published: Annotated[str, typer.Option("--published", help="The paper's numbers beside ours: o-ner, e2e-absa, e-ner.")] = "",
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Runs at a time.")] = 1,
+    engine: Annotated[str, typer.Option("--engine", help="processes (this machine) or ray (a cluster).")] = "processes",
+    equal_budget: Annotated[
+        bool, typer.Option("--equal-budget", help="Then run all again with as many encoder passes each as the longest took.")
+    ] = False,
+    bootstrap: Annotated[int, typer.Option("--bootstrap", help="Resamples of the test over sentences; 0: none.")] = 5000,
+    config: Annotated[Path | None, typer.Option("-c", "--config", help="A fewtag.toml for every run.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Any configuration value of every run, e.g. --set train.lr=1e-4.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never look for an encoder on the network.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print results only.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Run methods side by side over seeds, and print the paper's tables with significance, gap closed and cost.
+
+    Example: fewtag compare data --methods supervised-multi,metats,supervised-full --labeled 1%,5% --seeds 5 -j 2 -o runs/compare
+    """
+    settings = merge(merge(read_toml(config) if config else {}, from_environment()), overrides(set_ or []))
+    if languages:
+        settings = merge(settings, {"data": {"languages": languages}})
+    compared(
+        dirs,
+        out,
+        quiet=quiet,
+        json_=json_,
+        offline=offline,
+        methods=methods,
+        labeled=[part.strip() for part in labeled.split(",") if part.strip()],
+        seeds=seeds,
+        encoders=[part.strip() for part in encoder.split(",") if part.strip()],
+        ours=ours,
+        published_as=published,
+        jobs=jobs,
+        engine=engine,
+        equal_budget=equal_budget,
+        bootstrap=bootstrap,
+        force=force,
+        settings=settings,
+    )
+
+
+def compared(
+    data: list[Path],
+    out: Path,
+    *,
+    methods: str,
+    seeds: str,
+    quiet: bool,
+    json_: bool,
+    offline: bool,
+    settings: dict[str, Any],
+    **options: Any,
+) -> None:
+    """Run a comparison behind a board, and print it.
+
+    Raises:
+        FewtagError: at the end, when runs have failed.
+    """
+    need_training()
+    if offline:
+        import os
+
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    from fewtag.experiments.compare import compare
+    from fewtag.experiments.plan import chosen_methods, chosen_seeds
+    from fewtag.training.drive import Interrupted
+
+    if "name" in settings.get("method", {}):
+        raise ConfigError("the methods of a comparison are given with --methods; leave method.name out of the settings")
+    command = shlex.join(["fewtag", *sys.argv[1:]])
+    with StopRequest() as stop, BoardDisplay(quiet or json_) as board:
+        try:
+            done = compare(
+                data,
+                chosen_methods(methods),
+                out=out,
+                seeds=chosen_seeds(seeds),
+                settings=settings,
+                command=command,
+                watch=board,
+                interrupted=stop,
+                **options,
+            )
+        except Interrupted as error:
+            raise Interrupted(f"{error}. Go on with: {command}") from None
+    _show(done, json_)
+    if done.results.failed:
+        reasons = "".join(f"\n  {each['cell']}: {each['reason']}" for each in done.results.failed)
+        raise FewtagError(f"{len(done.results.failed)} runs failed; the same command tries them again:{reasons}")
+
+
+def _show(done: Comparison, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(json.loads((done.out / "compare.json").read_text(encoding="utf-8")), ensure_ascii=False))
+        return
+    print(done)
+    print(f"results  {done.out / 'compare.json'}")
+    print(f"tables   {done.out / 'compare.md'}, and LaTeX and CSV in {done.out / 'tables'}")

@@ -1,0 +1,223 @@
+"""One call from data folders to tables: plan the grid, run it, test the differences, write every table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fewtag.config import merge, nest
+from fewtag.data.corpus import Corpus
+from fewtag.data.files import write_text
+from fewtag.errors import ConfigError, DataError
+from fewtag.experiments import render
+from fewtag.experiments.comparison import RESAMPLES, compare_groups
+from fewtag.experiments.engines import Engine, Here, engine_of
+from fewtag.experiments.grid import Watch, run_grid
+from fewtag.experiments.plan import Cell, plan, short_name
+from fewtag.experiments.published import published
+from fewtag.experiments.results import Results, collect, statistics_of
+from fewtag.experiments.summary import summaries
+from fewtag.experiments.tables import Table, all_tables
+from fewtag.methods import row
+from fewtag.training.folder import versions
+
+METHODS = ("supervised-single", "supervised-multi", "metats", "supervised-full")  # the paper's question in its shortest form
+_OURS = ("metats", "metats-paper")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison.
+
+    Args:
+        out: its folder.
+        results: what ``compare.json`` holds.
+    """
+
+    out: Path
+    results: Results
+
+    @property
+    def tables(self) -> list[Table]:
+        """Every table."""
+        return all_tables(self.results)
+
+    def __str__(self) -> str:
+        return "\n".join(render.text(table) for table in self.tables)
+
+
+def compare(
+    data: Corpus | Path | str | Sequence[Path | str],
+    methods: Sequence[str] = METHODS,
+    *,
+    out: Path | str = "runs/compare",
+    labeled: Sequence[str] = ("100%",),
+    seeds: int | Sequence[int] = 5,
+    encoders: Sequence[str] = ("compact",),
+    ours: str | None = None,
+    jobs: int = 1,
+    engine: str = "processes",
+    equal_budget: bool = False,
+    published_as: str = "",
+    bootstrap: int = RESAMPLES,
+    force: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    command: str = "",
+    watch: Watch = lambda board: None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Comparison:
+    """Run every method on every corpus, fraction, encoder and seed, and write the paper's tables: what ``fewtag compare`` does.
+
+    Args:
+        data: a data folder, several, or a corpus; a corpus runs in this process.
+        methods: names of ``METHODS``.
+        out: run folders, tables and ``compare.json`` go there; finished runs found there are reused.
+        labeled: ``"1%"``, ``"200"``, ``"5shot"``; several give the data of Figure 2.
+        seeds: how many (from 1), or which.
+        encoders: ``compact``, folders, names.
+        ours: the method the others are compared with; None: metats, else metats-paper, else the last that is no upper bound.
+        jobs: cells at a time.
+        engine: ``"processes"`` or ``"ray"``.
+        equal_budget: run everything once more with as many encoder passes for each as the longest run of its group took.
+        published_as: ``o-ner``, ``e2e-absa`` or ``e-ner``: the paper's numbers stand beside ours.
+        bootstrap: resamples of the test over sentences; 0: none.
+        force: run finished cells again.
+        settings: configuration of every run, dots or two underscores between the names: ``{"train.lr": 1e-4}``; those of ``method`` go to
+            the methods that have them.
+        command: to stand in the results.
+        watch: is shown the board after every event.
+        interrupted: asked often; True stops after a checkpoint of what runs.
+
+    Raises:
+        ConfigError, DataError, SetupError: for what the user can mend.
+        Interrupted: after ``interrupted`` said so.
+    """
+    out, values = Path(out), dict[str, Any]()
+    for key, value in (settings or {}).items():
+        values = merge(values, nest(key.replace("__", "."), value) if not isinstance(value, Mapping) else {key: value})
+    if published_as:
+        published(published_as)
+    chosen = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(seeds)
+    folders, corpora, runner = _data(data, values, engine, jobs)
+
+    def planned(**more: Any) -> list[Cell]:
+        changed = merge(values, more)
+        return plan(folders, methods, labeled=labeled, seeds=chosen, encoders=encoders, settings=changed)
+
+    chief = _ours(ours, methods)
+    cells = planned()
+    if not force:
+        _check_place(out)
+    failed = run_grid(cells, out, runner, corpora, force=force, watch=watch, interrupted=interrupted)
+    if equal_budget:
+        cells, more = _at_equal_cost(cells, out)
+        failed |= run_grid(cells, out, runner, corpora, force=force, watch=watch, interrupted=interrupted)
+        failed |= {cell.name: "its group has no finished run to take the budget from" for cell in more}
+    runs = collect(cells, out)
+    results = Results(
+        chief,
+        runs,
+        [_failure(cell, failed[cell.name]) for cell in cells if cell.name in failed],
+        statistics_of(corpora),
+        command=command,
+        versions=versions(),
+        published=published_as,
+    )
+    if runs:
+        results = replace(results, tests=compare_groups(results, out, resamples=bootstrap))
+    write(results, out)
+    return Comparison(out, results)
+
+
+def write(results: Results, out: Path) -> list[Path]:
+    """``compare.json``, ``compare.md``, and each table as Markdown, LaTeX and CSV in ``tables``.
+
+    Args:
+        results: to write.
+        out: the folder.
+
+    Returns:
+        What was written.
+    """
+    tables = all_tables(results)
+    results.save(out / "compare.json", summaries=summaries(results))
+    write_text(out / "compare.md", render.document(tables))
+    written = [out / "compare.json", out / "compare.md"]
+    for table in tables:
+        for suffix, make in (("md", render.as_markdown), ("tex", render.latex), ("csv", render.as_csv)):
+            written.append(out / "tables" / f"{table.name}.{suffix}")
+            write_text(written[-1], make(table))
+    return written
+
+
+def _data(
+    data: Corpus | Path | str | Sequence[Path | str], settings: Mapping[str, Any], engine: str, jobs: int
+) -> tuple[list[Path], dict[str, Corpus], Engine]:
+    """Folders, corpora by name, and where the cells run."""
+    if isinstance(data, Corpus):
+        if jobs != 1 or engine != "processes":
+            raise ConfigError("a corpus held in memory is compared in this process; give a data folder for several jobs or another engine")
+        return [Path(data.name)], {data.name: data}, Here(data)
+    folders = [Path(data)] if isinstance(data, (str, Path)) else [Path(each) for each in data]
+    runner = engine_of(engine, jobs)
+    languages = dict(settings.get("data", {})).get("languages") or None
+    languages = languages.split(",") if isinstance(languages, str) else languages
+    corpora = {folder.resolve().name: Corpus.from_dir(folder, languages=languages, arrays=True) for folder in folders}
+    for corpus in corpora.values():
+        corpus.problems.raise_for_errors()
+    return folders, corpora, runner
+
+
+def _ours(ours: str | None, methods: Sequence[str]) -> str:
+    if ours is None:
+        able = [method for method in methods if row(method).data != "all"]
+        return next((method for method in _OURS if method in methods), able[-1] if able else methods[-1])
+    row(ours)
+    if ours not in methods:
+        raise ConfigError(f"{ours} is to be compared with the others but is not among the methods {', '.join(methods)}")
+    return ours
+
+
+def _check_place(out: Path) -> None:
+    """Refuse a folder that is something else; our own is gone on with.
+
+    Raises:
+        ConfigError: when ``out`` is a file or holds files that no comparison wrote.
+    """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; name a folder for the comparison")
+    if out.exists() and any(out.iterdir()) and not (out / "cells").is_dir():
+        raise ConfigError(f"{out} already holds files that are no comparison; use another folder, or --force to write into it")
+
+
+def _at_equal_cost(cells: Sequence[Cell], out: Path) -> tuple[list[Cell], list[Cell]]:
+    """The same cells with as many encoder passes as the longest finished run of their group; and those whose group has none."""
+    longest: dict[Any, int] = {}
+    for run in collect(cells, out):
+        longest[run.group] = max(run.passes, longest.get(run.group, 0))
+    by_group = {(group.corpus, group.labeled, group.encoder): passes for group, passes in longest.items()}
+    changed, without = [], []
+    for cell in cells:
+        passes = by_group.get((cell.corpus, cell.labeled, short_name(cell.encoder)))
+        if passes is None:
+            without.append(cell)
+            continue
+        train = cell.config.train.model_copy(update={"passes": passes})
+        changed.append(replace(cell, config=cell.config.model_copy(update={"train": train})))
+    if not changed:
+        raise DataError("no run finished, so there is no longest one to take the budget from; see the reasons above")
+    return changed, without
+
+
+def _failure(cell: Cell, reason: str) -> dict[str, str]:
+    return {
+        "corpus": cell.corpus,
+        "labeled": cell.labeled,
+        "encoder": short_name(cell.encoder),
+        "method": cell.method,
+        "seed": str(cell.seed),
+        "cell": cell.name,
+        "reason": reason,
+    }

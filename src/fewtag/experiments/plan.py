@@ -1,0 +1,167 @@
+"""What a grid consists of: methods x corpora x labeled fractions x encoders x seeds, each a whole run configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewtag.config import build, merge
+from fewtag.data.low_resource import parse_spec
+from fewtag.errors import ConfigError
+from fewtag.methods import METHODS, Row, resolve, row
+from fewtag.training.folder import digest_of
+from fewtag.training.run_config import RunConfig
+
+_PLAIN = re.compile(r"[^\w.+-]+")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid.
+
+    Args:
+        corpus: name of the data folder.
+        labeled: the labeled fraction of the table it stands in.
+        encoder: as the configuration names it.
+        method: a name of ``METHODS``.
+        seed: of the labeled sample, the weights and every draw.
+        config: of the run.
+    """
+
+    corpus: str
+    labeled: str
+    encoder: str
+    method: str
+    seed: int
+    config: RunConfig
+
+    @property
+    def digest(self) -> str:
+        """What the run folder is found again by."""
+        return digest_of(self.config)
+
+    @property
+    def name(self) -> str:
+        """Of the run folder: two cells of one name are one run."""
+        return f"{_PLAIN.sub('_', self.corpus)}-{self.method}-{self.seed}-{self.digest}"
+
+    @property
+    def words(self) -> str:
+        """For people: what tells it from the other cells."""
+        return f"{self.corpus} {self.labeled} {short_name(self.encoder)} {self.method} seed {self.seed}"
+
+
+def short_name(encoder: str) -> str:
+    """An encoder without the path to it."""
+    return Path(encoder).name
+
+
+def plan(
+    corpora: Sequence[Path],
+    methods: Sequence[str],
+    *,
+    labeled: Sequence[str],
+    seeds: Sequence[int],
+    encoders: Sequence[str],
+    settings: Mapping[str, Any] | None = None,
+) -> list[Cell]:
+    """Every cell of a grid, seed by seed, so that the first seed of everything is there early.
+
+    The rows of one seed share their labeled sentences, since a sample follows from (seed, language) alone. Methods that learn from every
+    label do not depend on the fraction, so the fractions share one run of them, unless the size of dev follows the fraction too.
+
+    Args:
+        corpora: data folders.
+        methods: names of ``METHODS``.
+        labeled: ``"1%"``, ``"200"``, ``"5shot"``.
+        seeds: any whole numbers.
+        encoders: ``compact``, folders, names.
+        settings: nested configuration values of every run; keys of ``method`` go to the methods that have them.
+
+    Raises:
+        ConfigError: for what no run could be made of: an unknown method or key, a value twice, two corpora of one name.
+    """
+    settings = settings or {}
+    names = [folder.resolve().name for folder in corpora]
+    for what, some in (("method", methods), ("labeled fraction", labeled), ("seed", seeds), ("encoder", encoders), ("corpus name", names)):
+        twice = sorted({str(each) for each in some if list(some).count(each) > 1})
+        if not some or twice:
+            raise ConfigError(f"{what} {twice[0]} is given twice; once is enough" if twice else f"a comparison needs at least one {what}")
+    for spec in labeled:
+        parse_spec(spec)
+    own = {method: _method_settings(method, settings) for method in methods}
+    unknown = sorted(set(_given(settings)) - {key for each in own.values() for key in each})
+    if unknown:
+        raise ConfigError(f"none of the methods {', '.join(methods)} has the key method.{unknown[0]}; docs/methods.md lists the keys")
+    cells = []
+    for seed in seeds:
+        for folder, corpus in zip(corpora, names, strict=True):
+            for encoder in encoders:
+                for spec in labeled:
+                    for method in methods:
+                        config = _config(folder, spec, encoder, method, seed, settings, own[method])
+                        cells.append(Cell(corpus, spec, encoder, method, seed, config))
+    return cells
+
+
+def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in dict(settings.get("method", {})).items() if key != "name"}
+
+
+def _method_settings(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the settings under ``method`` those this row's configuration has."""
+    found = {key: value for key, value in _given(settings).items() if key in row(method).config.model_fields}
+    resolve(method, found)
+    return found
+
+
+def _config(
+    folder: Path, labeled: str, encoder: str, method: str, seed: int, settings: Mapping[str, Any], own: Mapping[str, Any]
+) -> RunConfig:
+    values = merge({key: value for key, value in settings.items() if key != "method"}, {})
+    dev = dict(values.get("data", {})).get("dev", "full")
+    kept = "100%" if row(method).data == "all" and dev == "full" else labeled
+    cell = {
+        "data": {"dir": str(folder.resolve()), "labeled": kept},
+        "method": {"name": method, **own},
+        "tagger": {"encoder": encoder},
+        "train": {"seed": seed},
+    }
+    return build(RunConfig, merge(values, cell), "compare")
+
+
+def kind_of(method: str) -> str:
+    """What a method learns from: ``"labels"`` that were sampled, ``"raw"`` text beside them, or ``"all"`` labels."""
+    found: Row = row(method)
+    return "all" if found.data == "all" else "raw" if found.uses_raw_text else "labels"
+
+
+def chosen_methods(text: str) -> list[str]:
+    """Method names of ``"a,b"``; ``all`` stands for the whole table.
+
+    Raises:
+        ConfigError: for an unknown name, with the nearest.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = list(METHODS) if names == ["all"] else names
+    for name in names:
+        row(name)
+    return names
+
+
+def chosen_seeds(text: str) -> list[int]:
+    """``"5"`` stands for seeds 1 to 5; ``"3,7,11"`` for themselves.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    if not numbers or any(number < 0 for number in numbers) or ("," not in text and numbers[0] < 1):
+        raise ConfigError(f"seeds {text!r} cannot be read; write how many (5), or which (3,7,11)")
+    return numbers if "," in text else list(range(1, numbers[0] + 1))

@@ -1,0 +1,225 @@
+"""What a grid gave, as plain values: ``compare.json``, from which every table, plot and report is made. No table touches a run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fewtag.data.corpus import Corpus
+from fewtag.data.files import write_text
+from fewtag.data.statistics import statistics
+from fewtag.errors import DataError
+from fewtag.evaluation.report import Report
+from fewtag.experiments.plan import Cell, kind_of, short_name
+from fewtag.training.folder import RunFolder
+
+FORMAT = 1  # of compare.json; docs/compare.md describes it
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What one table is about: runs that differ in method and seed only.
+
+    Args:
+        corpus: name.
+        labeled: fraction.
+        encoder: its short name.
+    """
+
+    corpus: str
+    labeled: str
+    encoder: str
+
+    @property
+    def words(self) -> str:
+        """For captions."""
+        return f"{self.corpus}, labels kept: {self.labeled}, encoder {self.encoder}"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One finished run.
+
+    Args:
+        corpus, labeled, encoder: its group.
+        method: a name of ``METHODS``.
+        kind: what the method learns from: ``"labels"``, ``"raw"`` (labels and raw text), ``"all"`` (every label).
+        seed: of sample, weights and draws.
+        split: ``"test"``; ``"dev"`` where the corpus has no test split.
+        mode: how spans were read, ``"lenient"`` or ``"strict"``.
+        dev: ``"full"`` as in the paper, or ``"matched"``: no larger than the labeled set.
+        f1: span micro-F1 by language, in percent.
+        average: their mean.
+        dev_average: the same on dev, by which stages stopped.
+        passes: encoder passes of training.
+        budget: the passes it was given; None: steps and patience decided.
+        seconds, steps: of training.
+        digest: of the configuration.
+        cell: its folder in ``cells``.
+        machine: what it ran on, as far as scores and times depend on it.
+    """
+
+    corpus: str
+    labeled: str
+    encoder: str
+    method: str
+    kind: str
+    seed: int
+    split: str
+    mode: str
+    dev: str
+    f1: dict[str, float]
+    average: float
+    dev_average: float
+    passes: int
+    budget: int | None
+    seconds: float
+    steps: int
+    digest: str
+    cell: str
+    machine: dict[str, Any]
+
+    @property
+    def group(self) -> Group:
+        """Which table it stands in."""
+        return Group(self.corpus, self.labeled, self.encoder)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a comparison says.
+
+    Args:
+        ours: the method the others are compared with.
+        runs: finished ones, in the order of the grid.
+        failed: cells that failed: where each belongs, and why.
+        statistics: corpus -> language -> the columns of the paper's Table 3.
+        tests: what `fewtag.experiments.comparison.compare_groups` found, a list a group.
+        command: what was typed; empty when called from Python.
+        versions: of what the numbers depend on.
+        published: the data set of the paper whose numbers stand beside ours; empty for none.
+    """
+
+    ours: str
+    runs: list[Run]
+    failed: list[dict[str, str]] = field(default_factory=list)
+    statistics: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    tests: list[dict[str, Any]] = field(default_factory=list)
+    command: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    published: str = ""
+
+    @property
+    def groups(self) -> list[Group]:
+        """In the order of the grid."""
+        return list(dict.fromkeys(run.group for run in self.runs))
+
+    @property
+    def methods(self) -> list[str]:
+        """In the order of the grid."""
+        return list(dict.fromkeys(run.method for run in self.runs))
+
+    def of(self, group: Group, method: str) -> list[Run]:
+        """The runs of a method, by seed."""
+        return sorted((run for run in self.runs if run.group == group and run.method == method), key=lambda run: run.seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"format": FORMAT, **vars(self), "runs": [asdict(run) for run in self.runs]}
+
+    def languages(self, group: Group) -> list[str]:
+        """What every run of a group was scored on, in alphabetical order: averages over other languages could not be compared."""
+        scored = [set(run.f1) for run in self.runs if run.group == group]
+        return sorted(set.intersection(*scored)) if scored else []
+
+    def save(self, path: Path, **derived: Any) -> None:
+        """Write ``compare.json``, whole or not at all; ``derived`` stands in it for other programs and is not read back."""
+        write_text(path, json.dumps({**self.to_json(), "derived": derived}, indent=1, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        """Read ``compare.json``.
+
+        Raises:
+            DataError: when it is missing, no JSON, or of another format.
+        """
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found.pop("format") != FORMAT:
+                raise DataError(f"{path}: written by another version of fewtag; run fewtag compare again, finished runs are reused")
+            found.pop("derived", None)
+            return cls(**{**found, "runs": [Run(**each) for each in found["runs"]]})
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file; fewtag compare writes it") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: not the results of a comparison ({type(error).__name__}: {error})") from None
+
+
+def collect(cells: Sequence[Cell], out: Path) -> list[Run]:
+    """The finished runs of a grid, one for every cell: a run that stands in two tables comes twice.
+
+    Args:
+        cells: of the grid.
+        out: its folder.
+    """
+    read: dict[str, dict[str, Any]] = {}
+    runs = []
+    for cell in cells:
+        folder = RunFolder(out / "cells" / cell.name)
+        if cell.name not in read:
+            if not folder.is_finished():
+                continue
+            env = json.loads((folder.path / "env.json").read_text(encoding="utf-8"))
+            read[cell.name] = {**json.loads(folder.metrics.read_text(encoding="utf-8")), "machine": env["machine"]}
+        runs.append(_run_of(cell, read[cell.name]))
+    return runs
+
+
+def _run_of(cell: Cell, found: Mapping[str, Any]) -> Run:
+    split = "test" if "test" in found else "dev"
+    report, config = Report.from_json(found[split]), cell.config
+    return Run(
+        corpus=cell.corpus,
+        labeled=cell.labeled,
+        encoder=short_name(cell.encoder),
+        method=cell.method,
+        kind=kind_of(cell.method),
+        seed=cell.seed,
+        split=split,
+        mode=report.mode,
+        dev=config.data.dev,
+        f1={language: part.score.f1 for language, part in report.by_language.items() if part.num_sentences},
+        average=report.average_f1,
+        dev_average=Report.from_json(found["dev"]).average_f1,
+        passes=found["passes"],
+        budget=config.train.passes,
+        seconds=found["seconds"],
+        steps=found["steps"],
+        digest=found["digest"],
+        cell=cell.name,
+        machine=found["machine"],
+    )
+
+
+def statistics_of(corpora: Mapping[str, Corpus]) -> dict[str, dict[str, dict[str, float]]]:
+    """Table 3 of each corpus as plain values."""
+    return {name: {language: asdict(each) for language, each in statistics(corpus).items()} for name, corpus in corpora.items()}
+
+
+def counts_of(folder: RunFolder, split: str) -> dict[str, list[list[int]]] | None:
+    """Correct, predicted and gold spans by language and sentence; None where the run did not keep them.
+
+    Args:
+        folder: of a finished run; one tagger a language leaves a folder for each.
+        split: ``"test"`` or ``"dev"``.
+    """
+    parts = [folder.counts(split)]
+    if not parts[0].exists():
+        parts = sorted(folder.path.glob(f"languages/*/predictions/{split}.counts.json"))
+    counts: dict[str, list[list[int]]] = {}
+    for path in parts:
+        counts |= json.loads(path.read_text(encoding="utf-8"))["counts"]
+    return counts or None

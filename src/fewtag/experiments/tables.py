@@ -1,0 +1,275 @@
+"""The paper's tables of a comparison: Tables 4 to 6 (methods by languages), 7 (ablations), 3 (statistics), and the data of Figure 2.
+
+A table is cells with their numbers unrounded; `fewtag.experiments.render` makes text, Markdown, LaTeX and CSV of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fewtag.experiments.comparison import AVERAGE, LEVEL, Claim
+from fewtag.experiments.published import PublishedTable, published, published_ablations, published_statistics
+from fewtag.experiments.results import Group, Results, Run
+from fewtag.experiments.summary import Summary, gap_closed, summarize
+
+_SECTIONS = {  # kind of a method -> the paper's heading
+    "labels": "Labels alone ({labeled})",
+    "raw": "Labels ({labeled}) and raw text",
+    "all": "Upper bound (100% of the labels)",
+}
+_ABLATIONS = "metats-paper"  # what the rows of Table 7 leave something out of
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A number of a table.
+
+    Args:
+        mean: over seeds.
+        sd: sample standard deviation over seeds; None of one seed.
+        marks: ``†`` and ``‡``.
+        is_best: of its column, the upper bound left out.
+        signed: shows its sign.
+        digits: after the point.
+    """
+
+    mean: float
+    sd: float | None = None
+    marks: str = ""
+    is_best: bool = False
+    signed: bool = False
+    digits: int = 2
+
+
+Cell = Value | str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Rows under one heading.
+
+    Args:
+        title: empty for none.
+        rows: as long as the table's header.
+    """
+
+    title: str
+    rows: list[list[Cell]]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table.
+
+    Args:
+        name: for file names and references.
+        caption: what it shows, with mode and dev policy.
+        header: names of the columns.
+        sections: at least one.
+        notes: under the table.
+    """
+
+    name: str
+    caption: str
+    header: list[str]
+    sections: list[Section]
+    notes: list[str] = field(default_factory=list)
+
+
+def all_tables(results: Results) -> list[Table]:
+    """Every table there is something for: main tables, ablations, statistics, curves."""
+    found = [main_table(results, group) for group in results.groups]
+    found += [table for table in (ablation_table(results), *curve_tables(results)) if table is not None]
+    if results.statistics:
+        found.append(statistics_table(results))
+    return found
+
+
+def conditions(runs: Sequence[Run]) -> str:
+    """How these numbers came about: split, mode, dev policy, seeds, budget. A table mixes no two of them silently."""
+    splits, modes, devs = (sorted({getattr(run, name) for run in runs}) for name in ("split", "mode", "dev"))
+    counts = sorted({len([r for r in runs if (r.group, r.method) == key]) for key in {(run.group, run.method) for run in runs}})
+    span = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    seeds = "1 seed" if counts == [1] else f"mean ± sd of {span} seeds"
+    budgets = {run.budget for run in runs} - {None}
+    cost = f"; every run takes {' or '.join(f'{b:,}' for b in sorted(budgets, key=str))} encoder passes" if budgets else ""
+    return f"{'/'.join(splits)} span F1 in percent, {'/'.join(modes)} reading of tags, {'/'.join(devs)} dev, {seeds}{cost}"
+
+
+def main_table(results: Results, group: Group) -> Table:
+    """Methods by languages, as Tables 4 to 6: with the difference from ours, both tests, the gap closed and what it cost."""
+    paper = published(results.published) if results.published else None
+    languages = _ordered(results.languages(group), paper)
+    summaries = {method: found for method in results.methods if (found := summarize(results, group, method))}
+    tests = next((each for each in results.tests if Group(each["corpus"], each["labeled"], each["encoder"]) == group), {})
+    differences = {each["method"]: Claim(**each) for each in tests.get("differences", ())}
+    daggers = {each["column"]: Claim(**each) for each in tests.get("daggers", ())}
+    methods = [method for method in summaries if not _is_ablation(method, results.ours)]
+    header = ["method", *languages, "avg", "Δ", "p t", "p boot", "gap closed", "n", "passes", "seconds"]
+    sections = []
+    for kind, title in _SECTIONS.items():
+        rows: list[list[Cell]] = []
+        for method in methods:
+            if summaries[method].kind == kind:
+                rows.append(_main_row(results, group, summaries, method, languages, differences, daggers, methods))
+                if paper and paper.row(method):
+                    rows.append(_published_row(paper, method, languages, len(header)))
+        if rows:
+            sections.append(Section(title.format(labeled=group.labeled), rows))
+    caption = f"{group.words}: {conditions([run for run in results.runs if run.group == group and run.method in methods])}"
+    return Table(f"main-{_slug(group)}", caption, header, sections, _main_notes(results, group, daggers, paper))
+
+
+def _main_row(
+    results: Results,
+    group: Group,
+    summaries: dict[str, Summary],
+    method: str,
+    languages: Sequence[str],
+    differences: dict[str, Claim],
+    daggers: dict[str, Claim],
+    methods: Sequence[str],
+) -> list[Cell]:
+    own = summaries[method]
+
+    def value(column: str) -> Value:
+        mean, sd = own.value(column)
+        rivals = [summaries[other].value(column)[0] for other in methods if summaries[other].kind != "all"]
+        marks = daggers[column].marks if method == results.ours and column in daggers else ""
+        return Value(mean, sd, marks, is_best=own.kind != "all" and mean == max(rivals))
+
+    difference = differences.get(method)
+    gap = gap_closed(results, group, method)
+    return [
+        method,
+        *(value(language) for language in languages),
+        value(AVERAGE),
+        Value(difference.delta, signed=True) if difference else "",
+        _p(difference.t_p_holm if difference else None),
+        _p(difference.bootstrap_p_holm if difference else None),
+        "" if gap is None else f"{100 * gap:.0f}%",
+        str(own.count),
+        f"{own.passes:,.0f}",
+        f"{own.seconds:,.0f}",
+    ]
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _published_row(paper: PublishedTable, method: str, languages: Sequence[str], width: int) -> list[Cell]:
+    """What the paper prints for the method; its average only beside the same languages."""
+    row, ours = paper.row(method), paper.row(_ABLATIONS)
+    assert row is not None and ours is not None
+    cells: list[Cell] = [f"  paper: {row.name}"]
+    cells += [Value(row.f1[lang], marks="†" * (lang in row.daggers)) if lang in row.f1 else "" for lang in languages]
+    if set(languages) == set(row.f1):
+        cells.append(Value(row.average, marks="†" * (AVERAGE in row.daggers)))
+        bound = method in (_ABLATIONS, "supervised-full")
+        cells.append("" if bound else Value(ours.average - row.average, signed=True))
+    return [*cells, *[""] * (width - len(cells))]
+
+
+def _main_notes(results: Results, group: Group, daggers: dict[str, Claim], paper: PublishedTable | None) -> list[str]:
+    notes = []
+    if daggers:
+        notes.append(
+            f"Δ: {results.ours} minus the method. p: paired, against {results.ours}, on the average, Holm-corrected over the methods; "
+            "t over seeds, bootstrap over sentences."
+        )
+    if any(claim.seeds > 1 for claim in daggers.values()):
+        notes.append(
+            f"† better than the best other method of the column, paired t-test over seeds, ‡ paired bootstrap over sentences "
+            f"(both p < {LEVEL}, Holm-corrected over the columns)."
+        )
+    elif daggers:
+        notes.append("One seed: no mark of significance is given.")
+    if any(gap_closed(results, group, method) is not None for method in results.methods):
+        notes.append("Gap closed: (method - supervised-multi) / (supervised-full - supervised-multi).")
+    notes.append("Passes: of the encoder in training; for each batch a way there counts 1, a way back 2.")
+    left_out = sorted({lang for run in results.runs if run.group == group for lang in run.f1} - set(results.languages(group)))
+    if left_out:
+        notes.append(f"Left out, since not every run was scored on them: {', '.join(left_out)}.")
+    if paper:
+        notes.append(f"paper: Table {paper.number}, {paper.title}, mBERT, {paper.labeled} of the labels, its own data and samples.")
+    failed = [each for each in results.failed if Group(each["corpus"], each["labeled"], each["encoder"]) == group]
+    notes += [f"Failed: {each['method']} seed {each['seed']}: {each['reason']}" for each in failed]
+    return notes
+
+
+def ablation_table(results: Results) -> Table | None:
+    """Table 7: averages of MetaTS as printed and of what is left when a part is taken out; a column for each group."""
+    methods = [method for method in results.methods if method in published_ablations()]
+    if len(methods) < 2:
+        return None
+    header = ["method"]
+    cells: dict[str, list[Cell]] = {method: [method] for method in methods}
+    for group in results.groups:
+        whole = summarize(results, group, _ABLATIONS)
+        header += [f"{group.corpus} {group.labeled} {group.encoder}", "Δ", "n"]
+        for method in methods:
+            own = summarize(results, group, method)
+            cells[method] += [
+                Value(own.mean, own.sd) if own else "",
+                Value(whole.mean - own.mean, signed=True) if own and whole and method != _ABLATIONS else "",
+                str(own.count) if own else "",
+            ]
+    if results.published:
+        header.append(f"paper: {results.published}")
+        for method in methods:
+            cells[method].append(Value(published_ablations()[method][results.published]))
+    caption = f"Ablations: {conditions([run for run in results.runs if run.method in methods])}, averages over languages"
+    return Table("ablations", caption, header, [Section("", list(cells.values()))], [f"Δ: {_ABLATIONS} minus the row."])
+
+
+def curve_tables(results: Results) -> list[Table]:
+    """The data of Figure 2, a table for each corpus and encoder with several labeled fractions: average F1 by method and fraction."""
+    tables = []
+    for corpus, encoder in dict.fromkeys((group.corpus, group.encoder) for group in results.groups):
+        groups = [group for group in results.groups if (group.corpus, group.encoder) == (corpus, encoder)]
+        if len(groups) < 2:
+            continue
+        rows: list[list[Cell]] = []
+        for method in results.methods:
+            found = [summarize(results, group, method) for group in groups]
+            counts = "/".join(dict.fromkeys(str(each.count if each else 0) for each in found))
+            rows.append([method, *(Value(each.mean, each.sd) if each else "" for each in found), counts])
+        runs = [run for run in results.runs if (run.corpus, run.encoder) == (corpus, encoder)]
+        caption = f"{corpus}, encoder {encoder}, by labels kept: {conditions(runs)}, averages over languages"
+        header = ["method", *(group.labeled for group in groups), "n"]
+        tables.append(Table(f"curve-{corpus}-{encoder}", caption, header, [Section("", rows)]))
+    return tables
+
+
+def statistics_table(results: Results) -> Table:
+    """Table 3."""
+    header = ["corpus", "train", "dev", "test", "unlabeled", "types", "coverage %", "average length"]
+    keys = ("train", "dev", "test", "unlabeled", "types", "coverage", "average_length")
+
+    def row(name: str, values: dict[str, float]) -> list[Cell]:
+        shown = ("" if key not in values else f"{values[key]:.2f}" if key in keys[-2:] else f"{values[key]:,.0f}" for key in keys)
+        return [name, *shown]
+
+    sections = [Section(corpus, [row(*each) for each in parts.items()]) for corpus, parts in results.statistics.items()]
+    if results.published:
+        sections.append(Section(f"paper: {results.published}", [row(*each) for each in published_statistics(results.published).items()]))
+    notes = ["Types: labels that occur. Coverage: tokens that are not O, of train, dev and test."]
+    return Table("statistics", "Sentences by language and split, before any label was taken away", header, sections, notes)
+
+
+def _is_ablation(method: str, ours: str) -> bool:
+    """Whether it stands in Table 7 alone."""
+    return method in published_ablations() and method not in (_ABLATIONS, ours)
+
+
+def _ordered(languages: list[str], paper: PublishedTable | None) -> list[str]:
+    """As in the paper where it has them all, else by the alphabet."""
+    order = list(paper.rows[0].f1) if paper else []
+    return sorted(languages, key=order.index) if set(languages) <= set(order) else languages
+
+
+def _slug(group: Group) -> str:
+    return "-".join(part.replace("%", "pc") for part in (group.corpus, group.labeled, group.encoder))
+

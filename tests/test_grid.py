@@ -1,0 +1,259 @@
+"""The grid: cells by digest, shared samples, reuse, resume, failures, deaths of workers and parents."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fewtag
+from fewtag.data.corpus import Corpus
+from fewtag.errors import ConfigError
+from fewtag.experiments.cell import locked
+from fewtag.experiments.compare import compare
+from fewtag.experiments.grid import Board
+from fewtag.experiments.plan import chosen_methods, chosen_seeds, kind_of, plan
+from fewtag.experiments.results import Results
+from fewtag.methods import METHODS
+from fewtag.training.prepare import build_method, sample
+from grids import QUICK, WORDS, corpus_folder, finished, killed_and_finished, metrics, start, wait_for, workers
+
+METHOD_NAMES = ["supervised-single", "supervised-multi", "metats", "supervised-full"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus_folder(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def done(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Four methods, two seeds, run in this process."""
+    corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
+    return compare(corpus, METHOD_NAMES, out=tmp_path_factory.mktemp("out"), labeled=["30%"], seeds=2, settings=QUICK, bootstrap=200)
+
+
+def cells_of(shop: Path, **more: Any) -> Any:
+    given: dict[str, Any] = {"labeled": ["10%", "30%"], "seeds": [1, 2], "encoders": ["compact"], "settings": QUICK, **more}
+    return plan([shop], METHOD_NAMES, **given)
+
+
+def test_a_grid_is_the_product_of_what_was_asked_for(shop: Path) -> None:
+    cells = cells_of(shop)
+    assert len(cells) == 2 * 2 * len(METHOD_NAMES)
+    assert {(c.labeled, c.method, c.seed) for c in cells} == {(f, m, s) for f in ("10%", "30%") for m in METHOD_NAMES for s in (1, 2)}
+    # Every label there is does not depend on the fraction: one run stands in both tables. All others are their own.
+    assert len({cell.name for cell in cells}) == len(cells) - 2
+    assert len({cell.name for cell in cells_of(shop, settings={**QUICK, "data": {"dev": "matched"}})}) == len(cells)
+
+
+def test_the_rows_of_a_seed_share_their_labeled_sentences(done: Any) -> None:
+    chosen: dict[int, dict[str, Any]] = {}
+    for run in done.results.runs:
+        data = json.loads((done.out / "cells" / run.cell / "data.json").read_text())
+        chosen.setdefault(run.seed, {})[run.method] = data["labeled_ids"]
+    for seed in (1, 2):
+        single, multi, metats, full = (chosen[seed][method] for method in METHOD_NAMES)
+        assert single == multi == metats
+        assert all(set(metats[language]) < set(full[language]) for language in ("pt", "tr"))
+    assert chosen[1]["metats"] != chosen[2]["metats"]
+
+
+def test_every_method_of_the_table_would_share_them(shop: Path) -> None:
+    corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
+    cells = plan([shop], list(METHODS), labeled=["10%"], seeds=[4], encoders=["compact"], settings=QUICK)
+    samples = {c.method: {lang: [s.id for s in some] for lang, some in sample(c.config, corpus).labeled.items()} for c in cells}
+    first = samples["supervised-multi"]
+    assert {method for method, ids in samples.items() if ids != first} == {m for m in METHODS if kind_of(m) == "all"}
+
+
+def test_what_a_run_says_of_itself_stands_in_the_results(done: Any) -> None:
+    found = Results.load(done.out / "compare.json")
+    assert found == done.results
+    assert {(run.method, run.kind) for run in found.runs} >= {("metats", "raw"), ("supervised-full", "all"), ("supervised-multi", "labels")}
+    for run in found.runs:
+        said = json.loads((done.out / "cells" / run.cell / "metrics.json").read_text())
+        assert (run.average, run.passes, run.digest) == (said["test"]["average_f1"], said["passes"], said["digest"])
+        assert run.f1 == {language: part["f1"] for language, part in said["test"]["by_language"].items()}
+    # 12 supervised steps, one batch there and back; MetaTS: these, 12 of 14 passes, 6 of fine-tuning; single: once a language
+    passes = {run.method: run.passes for run in found.runs}
+    assert passes == {"supervised-single": 72, "supervised-multi": 36, "metats": 36 + 12 * 14 + 18, "supervised-full": 36}
+
+
+def test_finished_runs_are_reused_and_other_files_refused(done: Any, shop: Path, tmp_path: Path) -> None:
+    before, boards = finished(done.out), list[Board]()
+    corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
+    again = compare(corpus, METHOD_NAMES, out=done.out, labeled=["30%"], seeds=2, settings=QUICK, bootstrap=200, watch=boards.append)
+    assert finished(done.out) == before and boards[-1].reused == len(before)
+    assert again.results == done.results
+    other = corpus_folder(tmp_path)
+    with (other / "tr" / "train.conll").open("a", encoding="utf-8") as file:
+        file.write("\nyeni O\n")
+    changed = Corpus.from_dir(other, languages=["pt", "tr"])
+    with pytest.raises(ConfigError, match="a run on other files than those of shop now"):
+        compare(changed, METHOD_NAMES, out=done.out, labeled=["30%"], seeds=2, settings=QUICK)
+
+
+def test_a_failed_run_is_told_at_the_end_and_the_rest_goes_on(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "data" / "en").mkdir(parents=True)
+    for split in ("train", "dev", "test"):
+        (tmp_path / "data" / "en" / f"{split}.conll").write_text("red B-color\nshoe B-thing\n", encoding="utf-8")
+    words = ["compare", "data", "-o", "out", "-m", "supervised-multi,metats", "--seeds", 1, *WORDS[:-2]]
+    process = start(*words, folder=tmp_path)
+    printed, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "1 runs failed" in said and "method metats learns from raw text" in said and "Traceback" not in said
+    assert "Failed: metats seed 1: method metats learns from raw text" in printed
+    assert "supervised-multi" in printed and "One seed: no mark" not in printed
+
+
+def test_processes_give_what_this_process_gives_through_every_death(done: Any, shop: Path, tmp_path: Path) -> None:
+    """A worker is killed, then the parent; the workers go with it; the next call finishes, and every number is the same."""
+    methods = ",".join(METHOD_NAMES)
+    words = ["compare", shop, "-o", "out", "-m", methods, "--labeled", "30%", "--seeds", 2, "-j", 2, "--bootstrap", 200, *WORDS]
+    told = killed_and_finished(words, tmp_path / "out", kill_worker_at=1, kill_parent_at=3)
+    assert metrics(tmp_path / "out") == metrics(done.out)
+    assert Results.load(tmp_path / "out" / "compare.json").tests == done.results.tests
+    assert "gap closed" in told
+
+
+def test_ctrl_c_says_how_to_go_on(shop: Path, tmp_path: Path) -> None:
+    words = ["compare", shop, "-o", "out", "-m", "metats", "--seeds", 3, "--labeled", "30%", *WORDS, "--set", "train.max_steps=2000"]
+    process = start(*words, folder=tmp_path)
+    wait_for(lambda: any((tmp_path / "out").glob("cells/*/checkpoints/step-*")) or process.poll() is not None)
+    children = workers(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and children
+    assert "0 of 3 runs are finished" in said and f"Go on with: fewtag compare {shop} -o out" in said
+
+
+def test_equal_budgets_are_those_of_the_longest(shop: Path, tmp_path: Path) -> None:
+    corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
+    found = compare(
+        corpus,
+        ["supervised-single", "supervised-multi", "metats"],
+        out=tmp_path,
+        labeled=["30%"],
+        seeds=1,
+        settings=QUICK,
+        equal_budget=True,
+        bootstrap=0,
+    )  # fmt: skip
+    longest = 36 + 12 * 14 + 18
+    assert {run.budget for run in found.results.runs} == {longest}
+    # A run ends with the step that reaches its budget: at most one step of each stage beyond it; a third step of two languages
+    assert all(longest <= run.passes < longest + 14 for run in found.results.runs), [run.passes for run in found.results.runs]
+    assert f"every run takes {longest} encoder passes" in str(found)
+
+
+def test_settings_of_a_method_go_to_the_methods_that_have_them(shop: Path) -> None:
+    cells = cells_of(shop, settings={"method": {"threshold": 0.7}})
+    assert {cell.method for cell in cells if cell.config.method.get("threshold") == 0.7} == {"metats"}
+    with pytest.raises(ConfigError, match=r"none of the methods .* has the key method.treshold"):
+        cells_of(shop, settings={"method": {"treshold": 0.7}})
+
+
+def test_a_configuration_read_back_leaves_the_row_its_own_settings(shop: Path) -> None:
+    """A row's optimizer settings hold in a run that is resumed as in the run that was begun."""
+    corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
+    (cell,) = plan([shop], ["metats-paper"], labeled=["10%"], seeds=[1], encoders=["compact"])
+    import torch
+
+    data = sample(cell.config, corpus)
+    whole = type(cell.config)(**cell.config.model_dump())
+    begun, resumed = (build_method("metats-paper", config, data, torch.device("cpu")) for config in (cell.config, whole))
+    assert begun.delivered.config == resumed.delivered.config
+    assert begun.delivered.config.head_lr == "same"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"labeled": ["10"]}, None),
+        ({"labeled": ["10%", "10%"]}, "labeled fraction 10% is given twice"),
+        ({"labeled": ["half"]}, "labeled 'half' cannot be read"),
+        ({"seeds": []}, "at least one seed"),
+        ({"encoders": ["compact", "compact"]}, "encoder compact is given twice"),
+    ],
+)
+def test_a_grid_that_makes_no_sense_is_refused(shop: Path, wrong: dict[str, Any], message: str | None) -> None:
+    if message is None:
+        assert cells_of(shop, **wrong)
+        return
+    with pytest.raises(ConfigError, match=message):
+        cells_of(shop, **wrong)
+
+
+def test_lists_are_read_as_people_write_them() -> None:
+    assert chosen_seeds("3") == [1, 2, 3] and chosen_seeds("3,7") == [3, 7] and chosen_seeds("7,") == [7]
+    assert chosen_methods("all") == list(METHODS) and chosen_methods("metats, vat") == ["metats", "vat"]
+    for wrong in ("0", "", "x", "-1", "1.5"):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            chosen_seeds(wrong)
+    with pytest.raises(ConfigError, match="Did you mean 'metats'"):
+        chosen_methods("metas")
+
+
+def test_a_folder_of_something_else_is_refused(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(ConfigError, match="no comparison"):
+        compare(shop, ["supervised-multi"], out=tmp_path)
+    with pytest.raises(ConfigError, match="in this process"):
+        compare(Corpus.from_dir(shop, languages=["tr"]), ["supervised-multi"], out=tmp_path / "new", jobs=2)
+    with pytest.raises(ConfigError, match="jobs must be 1 or more"):
+        compare(shop, ["supervised-multi"], out=tmp_path / "new", jobs=0)
+
+
+def test_two_grids_do_not_share_a_folder(tmp_path: Path) -> None:
+    from fewtag.errors import FewtagError
+
+    busy = pytest.raises(FewtagError, match="another process is at work")
+    with locked(tmp_path / "cells", patience=0), busy, locked(tmp_path / "cells", 0):
+        pass
+
+
+def test_compare_is_public() -> None:
+    assert fewtag.compare is compare
+
+
+WITHOUT_RAY = "import sys; sys.modules['ray'] = None; sys.argv[0] = 'fewtag'\nfrom fewtag.cli import main\nmain()"
+
+
+def test_without_ray_the_extra_is_named(shop: Path, tmp_path: Path) -> None:
+    words = ["compare", str(shop), "-o", str(tmp_path / "out"), "-m", "supervised-multi", "--engine", "ray"]
+    done = subprocess.run([sys.executable, "-c", WITHOUT_RAY, *words], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 4
+    assert done.stderr.strip() == 'error: ray is not installed. This needs: pip install "fewtag[ray]"'
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_real_local_ray_gives_the_same(done: Any, shop: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    engine = ["-j", 2, "--engine", "ray"]
+    words = ["compare", shop, "-o", "out", "-m", ",".join(METHOD_NAMES), "--labeled", "30%", "--seeds", 2, *engine, *WORDS]
+    process = start(*words, folder=tmp_path)
+    _, said = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+    assert metrics(tmp_path / "out") == metrics(done.out)
+
+
+@pytest.mark.slow
+def test_a_hundred_cells_survive(shop: Path, tmp_path: Path) -> None:
+    """A hundred runs; workers and the parent are killed on the way; the same hundred in this process give the same."""
+    methods = ["supervised-multi", "mean-teacher-mse", "bond-hard", "metats"]
+    short = {**QUICK, "train": {**QUICK["train"], "max_steps": 4, "semi_supervised_steps": 4, "finetune_steps": 2, "evaluate_every": 2}}
+    pairs = [word for part, values in short.items() for key, value in values.items() for word in ("--set", f"{part}.{key}={value}")]
+    words = ["compare", shop, "-o", "out", "-m", ",".join(methods), "--labeled", "30%", "--seeds", 25, "-j", 2, "--bootstrap", 0, *pairs]
+    killed_and_finished(words, tmp_path / "out", kill_worker_at=10, kill_parent_at=50)
+    corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
+    compare(corpus, methods, out=tmp_path / "here", labeled=["30%"], seeds=25, settings=short, bootstrap=0)
+    killed, whole = metrics(tmp_path / "out"), metrics(tmp_path / "here")
+    assert len(whole) == 100
+    assert killed == whole
