@@ -13,7 +13,7 @@ import pytest
 
 import fewtag
 from fewtag.data.corpus import Corpus
-from fewtag.errors import ConfigError
+from fewtag.errors import ConfigError, FewtagError
 from fewtag.experiments.cell import locked
 from fewtag.experiments.compare import compare
 from fewtag.experiments.grid import Board
@@ -135,16 +135,8 @@ def test_ctrl_c_says_how_to_go_on(shop: Path, tmp_path: Path) -> None:
 
 def test_equal_budgets_are_those_of_the_longest(shop: Path, tmp_path: Path) -> None:
     corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
-    found = compare(
-        corpus,
-        ["supervised-single", "supervised-multi", "metats"],
-        out=tmp_path,
-        labeled=["30%"],
-        seeds=1,
-        settings=QUICK,
-        equal_budget=True,
-        bootstrap=0,
-    )  # fmt: skip
+    methods, given = ["supervised-single", "metats"], {"labeled": ["30%"], "seeds": 1, "settings": QUICK, "bootstrap": 0}
+    found = compare(corpus, methods, out=tmp_path, equal_budget=True, **given)
     longest = 36 + 12 * 14 + 18
     assert {run.budget for run in found.results.runs} == {longest}
     # A run ends with the step that reaches its budget: at most one step of each stage beyond it; a third step of two languages
@@ -211,11 +203,9 @@ def test_a_folder_of_something_else_is_refused(shop: Path, tmp_path: Path) -> No
 
 
 def test_two_grids_do_not_share_a_folder(tmp_path: Path) -> None:
-    from fewtag.errors import FewtagError
-
-    busy = pytest.raises(FewtagError, match="another process is at work")
-    with locked(tmp_path / "cells", patience=0), busy, locked(tmp_path / "cells", 0):
-        pass
+    with locked(tmp_path / "cells", patience=0), pytest.raises(FewtagError, match="another process is at work"):  # noqa: SIM117
+        with locked(tmp_path / "cells", patience=0):
+            pytest.fail("two processes hold one folder")
 
 
 def test_compare_is_public() -> None:
@@ -236,8 +226,8 @@ def test_without_ray_the_extra_is_named(shop: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_real_local_ray_gives_the_same(done: Any, shop: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    engine = ["-j", 2, "--engine", "ray"]
-    words = ["compare", shop, "-o", "out", "-m", ",".join(METHOD_NAMES), "--labeled", "30%", "--seeds", 2, *engine, *WORDS]
+    methods = ",".join(METHOD_NAMES)
+    words = ["compare", shop, "-o", "out", "-m", methods, "--labeled", "30%", "--seeds", 2, "-j", 2, "--engine", "ray", *WORDS]
     process = start(*words, folder=tmp_path)
     _, said = process.communicate(timeout=600)
     assert process.returncode == 0, said

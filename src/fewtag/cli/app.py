@@ -18,6 +18,7 @@ from fewtag.cli.demo import demo
 from fewtag.cli.evaluate import evaluate
 from fewtag.cli.info import info
 from fewtag.cli.init import init
+from fewtag.cli.paper import paper
 from fewtag.cli.predict import predict
 from fewtag.cli.split import split
 from fewtag.cli.train import train
@@ -32,7 +33,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 unexpected failure, 2 usage or configuration, 3 data errors, 4 something missing on this machine, "
     "5 below --fail-under, 130 interrupted.",
 )
-for verb in (init, check, convert, split, train, compare, evaluate, predict, corpus, demo, info):
+for verb in (init, check, convert, split, train, compare, paper, evaluate, predict, corpus, demo, info):
     app.command(verb.__name__)(verb)
 
 

@@ -49,6 +49,9 @@ def compare(
 
     Example: fewtag compare data --methods supervised-multi,metats,supervised-full --labeled 1%,5% --seeds 5 -j 2 -o runs/compare
     """
+    need_training()
+    from fewtag.experiments.plan import chosen_methods
+
     settings = merge(merge(read_toml(config) if config else {}, from_environment()), overrides(set_ or []))
     if languages:
         settings = merge(settings, {"data": {"languages": languages}})
@@ -58,7 +61,7 @@ def compare(
         quiet=quiet,
         json_=json_,
         offline=offline,
-        methods=methods,
+        methods=chosen_methods(methods),
         labeled=[part.strip() for part in labeled.split(",") if part.strip()],
         seeds=seeds,
         encoders=[part.strip() for part in encoder.split(",") if part.strip()],
@@ -77,7 +80,7 @@ def compared(
     data: list[Path],
     out: Path,
     *,
-    methods: str,
+    methods: list[str],
     seeds: str,
     quiet: bool,
     json_: bool,
@@ -90,13 +93,12 @@ def compared(
     Raises:
         FewtagError: at the end, when runs have failed.
     """
-    need_training()
     if offline:
         import os
 
         os.environ["HF_HUB_OFFLINE"] = "1"
     from fewtag.experiments.compare import compare
-    from fewtag.experiments.plan import chosen_methods, chosen_seeds
+    from fewtag.experiments.plan import chosen_seeds
     from fewtag.training.drive import Interrupted
 
     if "name" in settings.get("method", {}):
@@ -106,7 +108,7 @@ def compared(
         try:
             done = compare(
                 data,
-                chosen_methods(methods),
+                methods,
                 out=out,
                 seeds=chosen_seeds(seeds),
                 settings=settings,
