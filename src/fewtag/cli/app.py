@@ -18,6 +18,7 @@ from fewtag.cli.evaluate import evaluate
 from fewtag.cli.info import info
 from fewtag.cli.init import init
 from fewtag.cli.predict import predict
+from fewtag.cli.report import report
 from fewtag.cli.split import split
 from fewtag.cli.train import train
 from fewtag.errors import FewtagError
@@ -31,7 +32,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 unexpected failure, 2 usage or configuration, 3 data errors, 4 something missing on this machine, "
     "5 below --fail-under, 130 interrupted.",
 )
-for verb in (init, check, convert, split, train, evaluate, predict, corpus, demo, info):
+for verb in (init, check, convert, split, train, evaluate, predict, report, corpus, demo, info):
     app.command(verb.__name__)(verb)
 
 
