@@ -13,6 +13,7 @@ from fewtag import __version__
 from fewtag.cli.check import check
 from fewtag.cli.convert import convert
 from fewtag.cli.corpus import corpus
+from fewtag.cli.curve import curve
 from fewtag.cli.demo import demo
 from fewtag.cli.evaluate import evaluate
 from fewtag.cli.info import info
@@ -32,7 +33,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 unexpected failure, 2 usage or configuration, 3 data errors, 4 something missing on this machine, "
     "5 below --fail-under, 130 interrupted.",
 )
-for verb in (init, check, convert, split, train, evaluate, predict, report, corpus, demo, info):
+for verb in (init, check, convert, split, train, evaluate, predict, report, curve, corpus, demo, info):
     app.command(verb.__name__)(verb)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from fewtag.cli.display import Display
 from fewtag.cli.extras import need_training
 from fewtag.cli.settings import run_config
+from fewtag.cli.stopping import StopRequest
 from fewtag.errors import ConfigError, FewtagError
 
 
@@ -77,7 +77,7 @@ def train(
             raise ConfigError(f"{out} was begun on {settings.data_dir}, not on {dir}; leave DIR out, or start a new run with another -o")
     else:
         settings = run_config(config, set_ or [], flags, dir)
-    stop = _StopRequest()
+    stop = StopRequest()
     with stop, Display(quiet or json_) as display:
         result = run(settings, out, resume=resume, force=force, listener=display, interrupted=stop)
         try:
@@ -86,30 +86,6 @@ def train(
         except FewtagError as error:  # the run is whole without its page
             display(f"report.html was not written: {error}")
     _show(result, out, json_)
-
-
-class _StopRequest:
-    """True once the user has pressed Ctrl-C or the process was asked to end; a second Ctrl-C ends it at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[int, Any] = {}
-
-    def __call__(self) -> bool:
-        return self.asked
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._ask)
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
 
 
 def _show(result: Any, out: Path, as_json: bool) -> None:
