@@ -22,6 +22,7 @@ from fewtag.cli.predict import predict
 from fewtag.cli.report import report
 from fewtag.cli.split import split
 from fewtag.cli.train import train
+from fewtag.cli.tune import tune
 from fewtag.errors import FewtagError
 
 app = typer.Typer(
@@ -33,7 +34,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 unexpected failure, 2 usage or configuration, 3 data errors, 4 something missing on this machine, "
     "5 below --fail-under, 130 interrupted.",
 )
-for verb in (init, check, convert, split, train, evaluate, predict, report, curve, corpus, demo, info):
+for verb in (init, check, convert, split, train, evaluate, predict, report, curve, tune, corpus, demo, info):
     app.command(verb.__name__)(verb)
 
 
