@@ -75,7 +75,7 @@ def test_every_pin_is_exact_and_within_the_range_we_promise() -> None:
     pins = {name.lower().replace("_", "-"): version for name, version in (line.split("==") for line in lines)}
     assert not [pin for pin in pins.values() if "+" in pin], "a build suffix would keep pip from the build that fits the machine"
     extras = PROJECT["project"]["optional-dependencies"]
-    wanted = [*PROJECT["project"]["dependencies"], *extras["train"], *extras["dev"], *extras["bench"]]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["train"], *extras["hpo"], *extras["dev"], *extras["bench"]]
     assert len(wanted) > 10
     for text in wanted:
         requirement = Requirement(text)

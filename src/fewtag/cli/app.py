@@ -14,14 +14,17 @@ from fewtag.cli.check import check
 from fewtag.cli.compare import compare
 from fewtag.cli.convert import convert
 from fewtag.cli.corpus import corpus
+from fewtag.cli.curve import curve
 from fewtag.cli.demo import demo
 from fewtag.cli.evaluate import evaluate
 from fewtag.cli.info import info
 from fewtag.cli.init import init
 from fewtag.cli.paper import paper
 from fewtag.cli.predict import predict
+from fewtag.cli.report import report
 from fewtag.cli.split import split
 from fewtag.cli.train import train
+from fewtag.cli.tune import tune
 from fewtag.errors import FewtagError
 
 app = typer.Typer(
@@ -33,7 +36,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 unexpected failure, 2 usage or configuration, 3 data errors, 4 something missing on this machine, "
     "5 below --fail-under, 130 interrupted.",
 )
-for verb in (init, check, convert, split, train, compare, paper, evaluate, predict, corpus, demo, info):
+for verb in (init, check, convert, split, train, compare, paper, evaluate, predict, report, curve, tune, corpus, demo, info):
     app.command(verb.__name__)(verb)
 
 

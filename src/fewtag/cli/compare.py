@@ -17,7 +17,7 @@ from fewtag.config import from_environment, merge, overrides, read_toml
 from fewtag.errors import ConfigError, FewtagError
 
 if TYPE_CHECKING:
-    from fewtag.experiments import Comparison
+    from fewtag.experiments.compare import Comparison
 
 
 def compare(

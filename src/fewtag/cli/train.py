@@ -11,7 +11,7 @@ from fewtag.cli.display import Display
 from fewtag.cli.extras import need_training
 from fewtag.cli.settings import run_config
 from fewtag.cli.stopping import StopRequest
-from fewtag.errors import ConfigError
+from fewtag.errors import ConfigError, FewtagError
 
 
 def train(
@@ -54,6 +54,7 @@ def train(
         import os
 
         os.environ["HF_HUB_OFFLINE"] = "1"
+    from fewtag.experiments.run_report import write_report
     from fewtag.tagger.allocator import keep_pages
     from fewtag.training.run import resume_config, run
 
@@ -78,6 +79,11 @@ def train(
         settings = run_config(config, set_ or [], flags, dir)
     with StopRequest() as stop, Display(quiet or json_) as display:
         result = run(settings, out, resume=resume, force=force, listener=display, interrupted=stop)
+        try:
+            for sentence in write_report(out):
+                display(sentence)
+        except FewtagError as error:  # the run is whole without its page
+            display(f"report.html was not written: {error}")
     _show(result, out, json_)
 
 
@@ -95,5 +101,6 @@ def _show(result: Any, out: Path, as_json: bool) -> None:
     print(report_text(report))
     model = result.model if result.model.exists() else f"{result.folder / 'languages'}/<language>/model"
     print(f"model   {model}")
-    print(f"report  {result.folder / 'report.md'}")
+    page = result.folder / "report.html"
+    print(f"report  {page}, and as text {result.folder / 'report.md'}" if page.exists() else f"report  {result.folder / 'report.md'}")
     print(f"next    fewtag predict {model} FILE")

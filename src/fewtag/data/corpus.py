@@ -66,7 +66,9 @@ class Corpus:
         return {language: parts[name] for language, parts in sorted(self.sentences.items()) if name in parts}
 
     @classmethod
-    def from_dir(cls, path: Path | str, languages: Sequence[str] | None = None, *, arrays: bool = False) -> Corpus:
+    def from_dir(
+        cls, path: Path | str, languages: Sequence[str] | None = None, *, arrays: bool = False, splits: Sequence[str] = SPLITS
+    ) -> Corpus:
         """Read a data folder: ``data/en/train.conll`` or ``data/train.en.conll``, for train, dev, test and unlabeled.
 
         Args:
@@ -74,6 +76,7 @@ class Corpus:
             languages: read only these; None for all.
             arrays: hold CoNLL files and raw text as `fewtag.data.arrays.SentenceArrays`, for training and checking: far less memory,
                 and large files come from a cache the second time. The texts of raw sentences are not kept, only their tokens.
+            splits: read only these.
 
         Raises:
             DataError: when there is no folder, no file of a known name, or a language that was asked for is missing.
@@ -92,7 +95,7 @@ class Corpus:
                 continue
             language, split = place
             there.add(language)
-            if languages is not None and language not in languages:
+            if split not in splits or (languages is not None and language not in languages):
                 continue
             if split in found.get(language, {}):
                 problems.error(file, 0, "twice", f"{language} {split} is also in {found[language][split].name}; keep one of them")

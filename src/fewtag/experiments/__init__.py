@@ -1,6 +1,1 @@
-"""Many runs side by side: the grid, the significance of differences, and the paper's tables."""
-
-from fewtag.experiments.compare import Comparison, compare
-from fewtag.experiments.results import Results
-
-__all__ = ["Comparison", "Results", "compare"]
+"""Many runs side by side, and one run for people to read: the grid, the paper's tables, reports, label curves, tuning."""

@@ -100,7 +100,7 @@ class RunFolder:
 
         for name in ("checkpoints", "model", "predictions", "languages"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in ("metrics.json", "events.jsonl", "report.md", "config.toml", "data.json", "env.json"):
+        for name in ("metrics.json", "events.jsonl", "report.md", "report.html", "config.toml", "data.json", "env.json"):
             (self.path / name).unlink(missing_ok=True)
 
     def check_data(self, data: dict[str, Any]) -> None:
