@@ -102,6 +102,28 @@ def measured(found: dict[str, Any]) -> str:
     return f"`{found['command']}` on an {machine['cpu']} ({machine['capability']}), float32.{note}"
 
 
+def forecasts_table(found: dict[str, Any]) -> str:
+    """What was foretold of the largest size, and what came, by language and number of sizes hidden."""
+    head = ["language", "seen up to", "foretold at", "F1 foretold", "95 %", "F1 that came", "off by"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for case in found["cases"]:
+        low, median, high = case["foretold"]
+        inside = "" if case["inside"] else " (outside)"
+        cells = [case["language"], f"{case['seen_labels']:.0f}", f"{case['labels']:.0f}", f"{median:.1f}", f"{low:.1f} to {high:.1f}"]
+        lines.append("| " + " | ".join([*cells, f"{case['fact']:.1f}", f"{case['error']:+.1f}{inside}"]) + " |")
+    parts = []
+    for hidden, each in found["summary"].items():
+        ahead = f"{2 ** int(hidden)} times the labels"
+        parts.append(
+            f"{ahead}: off by {each['mean_absolute_error']:.1f} F1 in the mean ({each['mean_error']:+.1f} with its sign), "
+            f"{each['inside_95']} of {each['cases']} inside; off by {each['mean_absolute_error_if_nothing_changes']:.1f} had one said that "
+            f"nothing changes any more, by {each['mean_absolute_error_if_doublings_repeat']:.1f} that each doubling brings what the last "
+            "one did."
+        )
+    about = f"{found['on'].capitalize()} span F1, {found['mode']}, {found['method']}, encoder {found['encoder']}."
+    return "\n".join([" ".join([about, *(part[0].upper() + part[1:] for part in parts)]), "", *lines, "", f"`{found['command']}`"])
+
+
 def closed(summary: dict[str, Any], method: str) -> str:
     """What a method brought of what labels would have: (method - multi) / (full - multi), in percent."""
     multi, full = (summary[name]["mean"] for name in ("supervised-multi", "supervised-full"))
@@ -130,6 +152,8 @@ def table(name: str) -> str:
     if name == "summary":
         return summary_table()
     found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    if "cases" in found:
+        return forecasts_table(found)
     if "summary" in found:
         return methods_table(found)
     kinds = {"speed-training": training_table, "speed-prediction": prediction_table, "speed-data": data_table}

@@ -18,8 +18,8 @@ from fewtag.data.corpus import Corpus
 from fewtag.data.low_resource import LowResource
 from fewtag.data.queries import write_corpus
 from fewtag.errors import ConfigError
-from fewtag.experiments.curve import CurveConfig, check_place, measure, shrunk, write_outlook
-from fewtag.experiments.curve_page import line_of, page
+from fewtag.experiments.curve import CurveConfig, measure, shrunk
+from fewtag.experiments.curve_page import line_of, page, write_outlook
 from fewtag.experiments.forecast import forecast, rounded
 from fewtag.experiments.saturation import Curve, fit, middle
 
@@ -177,7 +177,6 @@ def test_samples_are_nested_and_what_is_left_is_raw_text(data: Path) -> None:
 def test_a_curve_is_measured_reused_and_written(data: Path, tmp_path: Path) -> None:
     quick = {"train.max_steps": 20, "train.evaluate_every": 10, "data.languages": ("en",), "method.name": "supervised-multi"}
     config, plan, said = run_config(None, [], quick, data), CurveConfig(points=3, seeds=2, target=30), []
-    check_place(config, plan, tmp_path, force=False)
     outlook = measure(config, plan, tmp_path, listener=said.append)
     assert [(each.share, each.seed) for each in outlook.measurements] == [(s, r) for r in (13, 14) for s in (0.25, 0.5, 1.0)]
     assert len(said) == 6 and all("labeled sentences  dev F1" in sentence for sentence in said)
@@ -199,8 +198,8 @@ def test_a_curve_is_measured_reused_and_written(data: Path, tmp_path: Path) -> N
     assert line.dashed_from == 257 and len(line.dots) == 6 and line.points[-1][0] == pytest.approx(4 * 257)
     other = run_config(None, [], {**quick, "train.max_steps": 30}, data)
     with pytest.raises(ConfigError, match="holds the curve of another configuration"):
-        check_place(other, plan, tmp_path, force=False)
-    check_place(config, CurveConfig(points=4, seeds=2), tmp_path, force=False)
+        measure(other, plan, tmp_path)
+    assert measure(config, CurveConfig(points=3, seeds=2, target=50), tmp_path).measurements == outlook.measurements
 
 
 def test_a_curve_as_it_is_typed(data: Path, tmp_path: Path) -> None:

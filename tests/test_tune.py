@@ -199,7 +199,7 @@ def test_scores_are_reported_at_steps_that_can_be_compared() -> None:
 
     for each in (event(0, 100, 50.0), event(0, 101, None), event(0, 200, 51.0), event(1, 0, 51.0), event(1, 100, 52.0)):
         pruner(each)
-    assert reported == [(50.0, 100), (51.0, 200), (51.0, 600), (52.0, 700)]  # though the first stage ended at 200
+    assert reported == [(50.0, 100), (51.0, 200), (51.0, 601), (52.0, 701)]  # though the first stage ended at 200
     fake.should_prune = lambda: True
     import optuna
 

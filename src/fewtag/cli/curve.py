@@ -40,8 +40,8 @@ def curve(
     """
     need_training()
     from fewtag.config import build
-    from fewtag.experiments.curve import CurveConfig, check_place, measure, write_outlook
-    from fewtag.experiments.curve_page import text
+    from fewtag.experiments.curve import CurveConfig, measure
+    from fewtag.experiments.curve_page import text, write_outlook
     from fewtag.tagger.allocator import keep_pages
 
     keep_pages()
@@ -55,10 +55,9 @@ def curve(
     settings = run_config(config, set_ or [], flags, dir)
     wanted = {"points": points, "seeds": seeds, "target": target * 100 if target <= 1 else target, "on": on}
     plan = build(CurveConfig, wanted, "fewtag curve")
-    check_place(settings, plan, out, force=force)
     stop = StopRequest()
     with stop, Display(quiet or json_) as display:
-        outlook = measure(settings, plan, out, listener=display, interrupted=stop)
+        outlook = measure(settings, plan, out, force=force, listener=display, interrupted=stop)
     write_outlook(outlook, out)
     if json_:
         print(json.dumps(outlook.to_json(), ensure_ascii=False))

@@ -118,30 +118,13 @@ def shrunk(data: LowResource, share: float, seed: int) -> LowResource:
     return replace(data, labeled=labeled, unlabeled=unlabeled, notes=[*data.notes, note] if share < 1 else data.notes)
 
 
-def check_place(config: RunConfig, plan: CurveConfig, out: Path, *, force: bool) -> None:
-    """Refuse a folder that holds another curve, and note there which curve it holds.
-
-    Raises:
-        ConfigError: when ``out`` is a file, or holds another curve and ``force`` is False.
-    """
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file; name a folder for the curve")
-    mark, own = out / "plan.json", {"digest": digest_of(config), **plan.model_dump()}
-    held = json.loads(mark.read_text(encoding="utf-8")) if mark.exists() else None
-    # More points, more seeds or another target go on with the same runs.
-    other = held is not None and (held["digest"], held["on"]) != (own["digest"], own["on"])
-    if not force and (other or (held is None and out.exists() and any(out.iterdir()))):
-        what = "the curve of another configuration" if other else "other files"
-        raise ConfigError(f"{out} holds {what}; give another -o, or --force to replace its curve (finished runs stay)")
-    write_text(mark, json.dumps(own, indent=1) + "\n")
-
-
 def measure(
     config: RunConfig,
     plan: CurveConfig,
     out: Path,
     *,
     corpus: Corpus | None = None,
+    force: bool = False,
     listener: Callable[[str], None] = lambda sentence: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Outlook:
@@ -152,28 +135,29 @@ def measure(
         plan: what to measure.
         out: folder for the runs (``runs/``).
         corpus: already loaded; None loads the configured folder.
+        force: replace the curve of another configuration; its runs stay.
         listener: is told what is done.
         interrupted: asked after every step; True stops, and the same call goes on later.
 
     Raises:
-        ConfigError: when the split to score on is not there, or as `fewtag.training.run.run`.
+        ConfigError: when the split to score on is not there, when ``out`` holds something else, or as `fewtag.training.run.run`.
     """
     if plan.on not in ("dev", "test"):
         raise ConfigError(f"a curve is scored on dev or test, not on {plan.on!r}")
     corpus = corpus or Corpus.from_dir(config.data_dir, languages=config.data.languages or None, arrays=True)
     corpus.problems.raise_for_errors()
     found: list[Measurement] = []
-    method = ""
+    whole = sample(config, corpus)
+    # Decided once: a curve must not change its method between two points.
+    method = choose_method(config, shrunk(whole, plan.shares[0], config.train.seed))[0]
+    if plan.on == "test" and not any(whole.test.values()):
+        raise ConfigError(f"{corpus.name} has no test split to score on; leave --on out")
+    _take(config, plan, out, force=force)
     for seed in range(config.train.seed, config.train.seed + plan.seeds):
         # No intervals: they say how sure one run's score is, and a curve asks how scores of several runs differ.
         train, scoring = config.train.model_copy(update={"seed": seed}), config.evaluation.model_copy(update={"bootstrap": 0})
-        own = config.model_copy(update={"train": train, "evaluation": scoring})
+        own = config.model_copy(update={"train": train, "evaluation": scoring, "method": {**config.method, "name": method}})
         whole = sample(own, corpus)
-        if plan.on == "test" and not any(whole.test.values()):
-            raise ConfigError(f"{corpus.name} has no test split to score on; leave --on out")
-        # Decided once: a curve must not change its method between two points.
-        method = method or choose_method(own, shrunk(whole, plan.shares[0], seed))[0]
-        own = own.model_copy(update={"method": {**config.method, "name": method}})
         for share in plan.shares:
             result = _one(own, shrunk(whole, share, seed), corpus, out, share, interrupted)
             report = result.dev if plan.on == "dev" else result.test
@@ -184,6 +168,20 @@ def measure(
             place = f"{len(found)}/{plan.seeds * len(plan.shares)}"
             listener(f"{place}  seed {seed}  {sum(labeled.values())} labeled sentences  {plan.on} F1 {report.average_f1:.2f}")
     return look_ahead(found, plan, method, config)
+
+
+def _take(config: RunConfig, plan: CurveConfig, out: Path, *, force: bool) -> None:
+    """Refuse a folder that holds another curve; note there which curve it holds."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; name a folder for the curve")
+    mark, own = out / "plan.json", {"digest": digest_of(config), **plan.model_dump()}
+    held = json.loads(mark.read_text(encoding="utf-8")) if mark.exists() else None
+    # More points, more seeds or another target go on with the same runs.
+    other = held is not None and (held["digest"], held["on"]) != (own["digest"], own["on"])
+    if not force and (other or (held is None and out.exists() and any(out.iterdir()))):
+        what = "the curve of another configuration" if other else "other files"
+        raise ConfigError(f"{out} holds {what}; give another -o, or --force to replace its curve (finished runs stay)")
+    write_text(mark, json.dumps(own, indent=1) + "\n")
 
 
 def look_ahead(found: Sequence[Measurement], plan: CurveConfig, method: str, config: RunConfig) -> Outlook:
@@ -207,12 +205,3 @@ def _one(config: RunConfig, data: LowResource, corpus: Corpus, out: Path, share:
 
 def _labeled(result: RunResult) -> dict[str, list[str]]:
     return dict(json.loads((result.folder / "data.json").read_text(encoding="utf-8"))["labeled_ids"])
-
-
-def write_outlook(outlook: Outlook, out: Path) -> None:
-    """Write ``curve.json``, and the page ``curve.html`` with the figure ``curve.svg``."""
-    from fewtag.experiments.curve_page import figure, page
-
-    write_text(out / "curve.json", json.dumps(outlook.to_json(), indent=1, ensure_ascii=False) + "\n")
-    write_text(out / "curve.svg", figure(outlook) + "\n")
-    write_text(out / "curve.html", page(outlook))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
+from pathlib import Path
 
+from fewtag.data.files import write_text
 from fewtag.evaluation.tables import aligned
 from fewtag.experiments.curve import Outlook
 from fewtag.experiments.page import Figure, Figures, Section, Table, Text, render
@@ -83,3 +86,10 @@ def page(outlook: Outlook) -> str:
     header, cells = rows(outlook)
     table = Table(f"{outlook.on} F1 ({outlook.mode}) at shares of the labels, mean ± standard deviation over seeds", header, cells)
     return render("How many more labels?", about, [Section("By language", [dots, Figures(figures)]), Section("Numbers", [table])])
+
+
+def write_outlook(outlook: Outlook, out: Path) -> None:
+    """Write ``curve.json``, and the page ``curve.html`` with the figure ``curve.svg``."""
+    write_text(out / "curve.json", json.dumps(outlook.to_json(), indent=1, ensure_ascii=False) + "\n")
+    write_text(out / "curve.svg", figure(outlook) + "\n")
+    write_text(out / "curve.html", page(outlook))

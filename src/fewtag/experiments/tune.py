@@ -193,8 +193,9 @@ class _Pruner:
 
         if isinstance(event, str):
             return
-        if event.stage_index != self.stage:  # stages end early: a step is counted as if they did not, so that trials can be compared
-            self.stage, self.before = event.stage_index, self.before + self.length
+        # Stages end early: a step is counted as if they did not, so that trials can be compared. Step 0 of a stage is a step of its own.
+        if event.stage_index != self.stage:
+            self.stage, self.before = event.stage_index, self.before + self.length + 1
         self.length = event.max_steps
         if event.scored is None:
             return
