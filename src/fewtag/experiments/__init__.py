@@ -1,6 +1,6 @@
 """Many runs side by side: the grid, the significance of differences, and the paper's tables."""
 
-from fewtag.experiments.compare import Comparison, compare
+from fewtag.experiments.comparison import Comparison, compare
 from fewtag.experiments.results import Results
 
 __all__ = ["Comparison", "Results", "compare"]
