@@ -14,7 +14,10 @@ from fewtag.data.corpus import Corpus
 from fewtag.data.queries import write_corpus
 
 QUICK = ["--set", "train.max_steps=40", "--set", "train.semi_supervised_steps=20", "--set", "train.finetune_steps=10"]
-VERBS = ("check", "convert", "corpus", "curve", "demo", "evaluate", "info", "init", "predict", "report", "split", "train", "tune")
+VERBS = (
+    *("check", "compare", "convert", "corpus", "curve", "demo", "evaluate", "info", "init", "paper", "predict"),
+    *("report", "split", "train", "tune"),
+)
 
 
 def fewtag(*words: object, folder: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ import fewtag
 from fewtag.data.corpus import Corpus
 from fewtag.errors import ConfigError, FewtagError
 from fewtag.experiments.cell import locked
-from fewtag.experiments.compare import compare
+from fewtag.experiments.comparison import compare
 from fewtag.experiments.grid import Board
 from fewtag.experiments.plan import chosen_methods, chosen_seeds, kind_of, plan
 from fewtag.experiments.results import Results

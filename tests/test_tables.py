@@ -16,7 +16,7 @@ import pytest
 from fewtag.errors import ConfigError, DataError
 from fewtag.evaluation import paired_bootstrap
 from fewtag.experiments import render
-from fewtag.experiments.comparison import claims
+from fewtag.experiments.claims import claims
 from fewtag.experiments.published import DATASETS, published, published_ablations, published_statistics
 from fewtag.experiments.results import Group, Results, Run
 from fewtag.experiments.summary import gap_closed, summaries, summarize

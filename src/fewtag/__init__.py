@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fewtag.data.corpus import Corpus
     from fewtag.evaluation import evaluate
-    from fewtag.experiments.compare import compare
+    from fewtag.experiments.comparison import compare
     from fewtag.serving import load
     from fewtag.text.sentence import Sentence, Span
     from fewtag.training.run import train
@@ -27,7 +27,7 @@ _PLACES = {
     "Corpus": "fewtag.data.corpus",
     "Sentence": "fewtag.text.sentence",
     "Span": "fewtag.text.sentence",
-    "compare": "fewtag.experiments.compare",
+    "compare": "fewtag.experiments.comparison",
     "evaluate": "fewtag.evaluation",
     "load": "fewtag.serving",
     "train": "fewtag.training.run",

@@ -17,15 +17,16 @@ from fewtag.config import from_environment, merge, overrides, read_toml
 from fewtag.errors import ConfigError, FewtagError
 
 if TYPE_CHECKING:
-    from fewtag.experiments.compare import Comparison
+    from fewtag.experiments.comparison import Comparison
 
 
 def compare(
     dirs: Annotated[list[Path], typer.Argument(help="Data folders; each is a corpus.", metavar="DIR...")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for runs, tables and compare.json; finished runs in it are reused.")],
     methods: Annotated[
-        str, typer.Option("-m", "--methods", help="By name, as fewtag info lists them, or all.")
-    ] = "supervised-single,supervised-multi,metats,supervised-full",
+        str | None,
+        typer.Option("-m", "--methods", help="By name, as fewtag info lists them, or all; default: those without raw text, and metats."),
+    ] = None,
     labeled: Annotated[str, typer.Option("--labeled", help="Labels kept: 1%, 200, 5shot; several, 10%,20%, give a curve.")] = "100%",
     seeds: Annotated[str, typer.Option("--seeds", help="How many (5 is 1 to 5), or which (3,7,11).")] = "5",
     encoder: Annotated[str, typer.Option("--encoder", help="compact, a folder, or a Hugging Face name; several with commas.")] = "compact",
@@ -61,7 +62,7 @@ def compare(
         quiet=quiet,
         json_=json_,
         offline=offline,
-        methods=chosen_methods(methods),
+        methods=chosen_methods(methods) if methods is not None else None,
         labeled=[part.strip() for part in labeled.split(",") if part.strip()],
         seeds=seeds,
         encoders=[part.strip() for part in encoder.split(",") if part.strip()],
@@ -80,7 +81,7 @@ def compared(
     data: list[Path],
     out: Path,
     *,
-    methods: list[str],
+    methods: list[str] | None,
     seeds: str,
     quiet: bool,
     json_: bool,
@@ -97,7 +98,7 @@ def compared(
         import os
 
         os.environ["HF_HUB_OFFLINE"] = "1"
-    from fewtag.experiments.compare import compare
+    from fewtag.experiments.comparison import compare
     from fewtag.experiments.plan import chosen_seeds
     from fewtag.training.drive import Interrupted
 

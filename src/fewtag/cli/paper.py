@@ -57,7 +57,7 @@ def paper(
         print(f"  note: {note}", file=sys.stderr)
     compared(
         [data],
-        out or Path("runs") / f"paper-{name}",
+        out or Path("runs") / (f"paper-{name}-curve" if curve else f"paper-{name}"),
         seeds=seeds,
         quiet=quiet,
         json_=json_,

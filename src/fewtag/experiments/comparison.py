@@ -1,178 +1,220 @@
-"""Is ours better than the others? Paired t-test over seeds, as in the paper, and paired bootstrap over sentences; both Holm-corrected.
-
-Two families of claims are made of each group. ``differences``: ours against every other method on the average over languages, corrected
-over the methods. ``daggers``: ours against the best of the others in every column, languages and average, corrected over the columns.
-"""
+"""One call from data folders to tables: plan the grid, run it, test the differences, write every table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from fewtag.config import merge, nest
+from fewtag.data.corpus import Corpus
+from fewtag.data.files import write_text
+from fewtag.errors import ConfigError
+from fewtag.experiments import render
+from fewtag.experiments.claims import RESAMPLES, compare_groups
+from fewtag.experiments.engines import Engine, Here, engine_of
+from fewtag.experiments.grid import Watch, run_grid
+from fewtag.experiments.plan import Cell, plan, short_name
+from fewtag.experiments.published import published
+from fewtag.experiments.results import Results, collect, statistics_of
+from fewtag.experiments.summary import summaries
+from fewtag.experiments.tables import Table, all_tables
+from fewtag.methods import METHODS, row
+from fewtag.training.folder import versions
 
-from fewtag.evaluation.bootstrap import Floats, generator_for, resampled_f1
-from fewtag.evaluation.significance import difference_of, holm, paired_t_test
-from fewtag.experiments.results import Group, Results, Run, counts_of
-from fewtag.training.folder import RunFolder
-
-LEVEL = 0.01  # the paper's, tables 4 to 6
-RESAMPLES = 5000  # enough for p below 0.01 after a correction over some 40 claims
-AVERAGE = "average"
+_OURS = ("metats", "metats-paper")
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Ours against another method in one column.
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison.
 
     Args:
-        column: a language, or ``"average"``.
-        method: the other one.
-        delta: ours minus the other, mean over seeds, in F1 points.
-        seeds: how many both have.
-        t_p, t_p_holm: of the paired t-test over seeds; None with fewer than two seeds.
-        low, high: middle 95 % of the difference over resampled sentences; None where a run kept no counts.
-        bootstrap_p, bootstrap_p_holm: of the paired bootstrap over sentences, seeds averaged.
-        resamples: how many those rest on.
+        out: its folder.
+        results: what ``compare.json`` holds.
     """
 
-    column: str
-    method: str
-    delta: float
-    seeds: int
-    t_p: float | None = None
-    t_p_holm: float | None = None
-    low: float | None = None
-    high: float | None = None
-    bootstrap_p: float | None = None
-    bootstrap_p_holm: float | None = None
-    resamples: int = 0
+    out: Path
+    results: Results
 
     @property
-    def marks(self) -> str:
-        """``†`` better over seeds, ``‡`` better over sentences, at `LEVEL` after correction; of one seed nothing is ever claimed."""
-        if self.seeds < 2 or self.delta <= 0:
-            return ""
-        marks = (("†", self.t_p_holm), ("‡", self.bootstrap_p_holm))
-        return "".join(mark for mark, p in marks if p is not None and p < LEVEL)
+    def tables(self) -> list[Table]:
+        """Every table."""
+        return all_tables(self.results)
+
+    def __str__(self) -> str:
+        return "\n".join(render.text(table) for table in self.tables)
 
 
-def is_rival(run: Run, ours: str) -> bool:
-    """Whether ours is to beat this method: it had the same labels. Every label there is, is the upper bound."""
-    return run.method != ours and run.kind != "all"
-
-
-def compare_groups(results: Results, out: Path, *, resamples: int = RESAMPLES, seed: int = 0) -> list[dict[str, Any]]:
-    """The claims about every group, as plain values for `Results.tests`.
-
-    Args:
-        results: with the runs.
-        out: the grid's folder, whose cells hold the counts by sentence.
-        resamples: of the bootstrap.
-        seed: of its draws.
-    """
-    tests = []
-    for group in results.groups:
-        involved = [run for run in results.runs if run.group == group and run.kind != "all"]
-        counts = {run.cell: counts_of(RunFolder(out / "cells" / run.cell), run.split) for run in involved}
-        differences, daggers = claims(results, group, counts, resamples=resamples, seed=seed)
-        tests.append({**asdict(group), "differences": [asdict(c) for c in differences], "daggers": [asdict(c) for c in daggers]})
-    return tests
-
-
-def claims(
-    results: Results,
-    group: Group,
-    counts: Mapping[str, dict[str, list[list[int]]] | None],
+def compare(
+    data: Corpus | Path | str | Sequence[Path | str],
+    methods: Sequence[str] | None = None,
     *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> tuple[list[Claim], list[Claim]]:
-    """The differences and the daggers of one group; both empty where ours has no run.
+    out: Path | str = "runs/compare",
+    labeled: Sequence[str] = ("100%",),
+    seeds: int | Sequence[int] = 5,
+    encoders: Sequence[str] = ("compact",),
+    ours: str | None = None,
+    jobs: int = 1,
+    engine: str = "processes",
+    equal_budget: bool = False,
+    published_as: str = "",
+    bootstrap: int = RESAMPLES,
+    force: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    command: str = "",
+    watch: Watch = lambda board: None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Comparison:
+    """Run every method on every corpus, fraction, encoder and seed, and write the paper's tables: what ``fewtag compare`` does.
 
     Args:
-        results: with the runs.
-        group: which of them.
-        counts: cell -> language -> sentence -> correct, predicted, gold; None where a run kept none.
-        resamples, seed: of the bootstrap.
+        data: a data folder, several, or a corpus; a corpus runs in this process.
+        methods: names of ``METHODS``; None: those without raw text, and metats.
+        out: run folders, tables and ``compare.json`` go there; finished runs found there are reused.
+        labeled: ``"1%"``, ``"200"``, ``"5shot"``; several give the data of Figure 2.
+        seeds: how many (from 1), or which.
+        encoders: ``compact``, folders, names.
+        ours: the method the others are compared with; None: metats, else metats-paper, else the last that is no upper bound.
+        jobs: cells at a time.
+        engine: ``"processes"`` or ``"ray"``.
+        equal_budget: run everything once more with as many encoder passes for each as the longest run of its group took.
+        published_as: ``o-ner``, ``e2e-absa`` or ``e-ner``: the paper's numbers stand beside ours.
+        bootstrap: resamples of the test over sentences; 0: none.
+        force: run finished cells again.
+        settings: configuration of every run, dots or two underscores between the names: ``{"train.lr": 1e-4}``; those of ``method`` go to
+            the methods that have them.
+        command: to stand in the results.
+        watch: is shown the board after every event.
+        interrupted: asked often; True stops after a checkpoint of what runs.
+
+    Raises:
+        ConfigError, DataError, SetupError: for what the user can mend.
+        Interrupted: after ``interrupted`` said so.
     """
-    ours = {run.seed: run for run in results.of(group, results.ours)}
-    rivals = {}
-    for method in results.methods:
-        pairs = [(ours[run.seed], run) for run in results.of(group, method) if is_rival(run, results.ours) and run.seed in ours]
-        if pairs:
-            rivals[method] = pairs
-    if not rivals:
-        return [], []
-    languages = results.languages(group)
-    involved = {run.cell: run for pairs in rivals.values() for pair in pairs for run in pair}
-    by_run = {cell: _columns(run, languages) for cell, run in involved.items()}
-    drawn = _resampled(list(involved), counts, languages, resamples, seed)
-    single: dict[tuple[str, str], Claim] = {}
-    for method, pairs in rivals.items():
-        for column in (*languages, AVERAGE):
-            scores = [(by_run[a.cell][column], by_run[b.cell][column]) for a, b in pairs]
-            draws = [(drawn[a.cell, column], drawn[b.cell, column]) for a, b in pairs] if drawn else []
-            single[method, column] = _claim(column, method, scores, draws)
-    differences = _corrected([single[method, AVERAGE] for method in rivals])
-    means = {
-        (method, column): np.mean([by_run[run.cell][column] for _, run in pairs])
-        for method, pairs in rivals.items()
-        for column in (*languages, AVERAGE)
-    }
-    best = {column: max(rivals, key=lambda method, column=column: means[method, column]) for column in (*languages, AVERAGE)}  # type: ignore[misc]
-    return differences, _corrected([single[method, column] for column, method in best.items()])
+    methods = [*(name for name, each in METHODS.items() if not each.uses_raw_text), _OURS[0]] if methods is None else methods
+    out, values = Path(out), dict[str, Any]()
+    for key, value in (settings or {}).items():
+        values = merge(values, nest(key.replace("__", "."), value) if not isinstance(value, Mapping) else {key: value})
+    if published_as:
+        published(published_as)
+    chosen = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(seeds)
+    folders, corpora, runner = _data(data, values, engine, jobs)
+
+    def planned(**more: Any) -> list[Cell]:
+        changed = merge(values, more)
+        return plan(folders, methods, labeled=labeled, seeds=chosen, encoders=encoders, settings=changed)
+
+    cells = planned()
+    chief = _ours(ours, methods)
+    if not force:
+        _check_place(out)
+    known = {cell.name: cell for cell in cells}
+    failed = run_grid(cells, out, runner, corpora, force=force, watch=watch, interrupted=interrupted)
+    if equal_budget:
+        cells = _at_equal_cost(cells, out)
+        known |= {cell.name: cell for cell in cells}
+        failed |= run_grid(cells, out, runner, corpora, force=force, watch=watch, interrupted=interrupted)
+    runs = collect(cells, out)
+    results = Results(
+        chief,
+        runs,
+        [_failure(known[name], reason) for name, reason in failed.items()],
+        statistics_of(corpora),
+        command=command,
+        versions=versions(),
+        published=published_as,
+    )
+    if runs:
+        results = replace(results, tests=compare_groups(results, out, resamples=bootstrap))
+    write(results, out)
+    return Comparison(out, results)
 
 
-def _columns(run: Run, languages: Sequence[str]) -> dict[str, float]:
-    own = {language: run.f1[language] for language in languages}
-    return {**own, AVERAGE: sum(own.values()) / len(own)}
+def write(results: Results, out: Path) -> list[Path]:
+    """``compare.json``, ``compare.md``, and each table as Markdown, LaTeX and CSV in ``tables``.
 
+    Args:
+        results: to write.
+        out: the folder.
 
-def _resampled(
-    cells: Sequence[str], counts: Mapping[str, dict[str, list[list[int]]] | None], languages: Sequence[str], resamples: int, seed: int
-) -> dict[tuple[str, str], Floats]:
-    """(cell, column) -> R resampled F1; all cells see the same sentences in each resample.
-
-    Empty where a run kept no counts, or where runs were scored on different sentences: a dev set that each seed cuts for itself.
+    Returns:
+        What was written.
     """
-    sizes = {language: {len((counts.get(cell) or {}).get(language, ())) for cell in cells} for language in languages}
-    if not resamples or any(len(some) > 1 or 0 in some for some in sizes.values()):
-        return {}
-    drawn: dict[tuple[str, str], Floats] = {}
-    for language in languages:
-        counts_SN3 = np.array([(counts[cell] or {})[language] for cell in cells], dtype=np.float64)
-        f1_SR = resampled_f1(counts_SN3, resamples, generator_for(seed, language))
-        for cell, f1_R in zip(cells, f1_SR, strict=True):
-            drawn[cell, language] = f1_R
+    tables = all_tables(results)
+    results.save(out / "compare.json", summaries=summaries(results))
+    write_text(out / "compare.md", render.document(tables))
+    written = [out / "compare.json", out / "compare.md"]
+    for table in tables:
+        for suffix, make in (("md", render.as_markdown), ("tex", render.latex), ("csv", render.as_csv)):
+            written.append(out / "tables" / f"{table.name}.{suffix}")
+            write_text(written[-1], make(table))
+    return written
+
+
+def _data(
+    data: Corpus | Path | str | Sequence[Path | str], settings: Mapping[str, Any], engine: str, jobs: int
+) -> tuple[list[Path], dict[str, Corpus], Engine]:
+    """Folders, corpora by name, and where the cells run."""
+    if isinstance(data, Corpus):
+        if jobs != 1 or engine != "processes":
+            raise ConfigError("a corpus held in memory is compared in this process; give a data folder for several jobs or another engine")
+        return [Path(data.name)], {data.name: data}, Here(data)
+    folders = [Path(data)] if isinstance(data, (str, Path)) else [Path(each) for each in data]
+    runner = engine_of(engine, jobs)
+    languages = dict(settings.get("data", {})).get("languages") or None
+    languages = languages.split(",") if isinstance(languages, str) else languages
+    corpora = {folder.resolve().name: Corpus.from_dir(folder, languages=languages, arrays=True) for folder in folders}
+    for corpus in corpora.values():
+        corpus.problems.raise_for_errors()
+    return folders, corpora, runner
+
+
+def _ours(ours: str | None, methods: Sequence[str]) -> str:
+    if ours is None:
+        able = [method for method in methods if row(method).data != "all"]
+        return next((method for method in _OURS if method in methods), able[-1] if able else methods[-1])
+    row(ours)
+    if ours not in methods:
+        raise ConfigError(f"{ours} is to be compared with the others but is not among the methods {', '.join(methods)}")
+    return ours
+
+
+def _check_place(out: Path) -> None:
+    """Refuse a folder that is something else; our own is gone on with.
+
+    Raises:
+        ConfigError: when ``out`` is a file or holds files that no comparison wrote.
+    """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; name a folder for the comparison")
+    if out.exists() and any(out.iterdir()) and not (out / "cells").is_dir():
+        raise ConfigError(f"{out} already holds files that are no comparison; use another folder, or --force to write into it")
+
+
+def _at_equal_cost(cells: Sequence[Cell], out: Path) -> list[Cell]:
+    """The same cells with as many encoder passes as the longest finished run of their group; not those of a group that has none."""
+    longest: dict[Any, int] = {}
+    for run in collect(cells, out):
+        longest[run.group] = max(run.passes, longest.get(run.group, 0))
+    by_group = {(group.corpus, group.labeled, group.encoder): passes for group, passes in longest.items()}
+    changed = []
     for cell in cells:
-        drawn[cell, AVERAGE] = np.mean([drawn[cell, language] for language in languages], axis=0)
-    return drawn
+        passes = by_group.get((cell.corpus, cell.labeled, short_name(cell.encoder)))
+        if passes is not None:  # where nothing finished, every run of the group has failed, and that is told
+            train = cell.config.train.model_copy(update={"passes": passes})
+            changed.append(replace(cell, config=cell.config.model_copy(update={"train": train})))
+    return changed
 
 
-def _claim(column: str, method: str, scores: Sequence[tuple[float, float]], draws: Sequence[tuple[Floats, Floats]]) -> Claim:
-    """From (ours, theirs) by seed: the scores, and the resampled ones."""
-    ours, theirs = zip(*scores, strict=True)
-    delta = float(np.mean(ours) - np.mean(theirs))
-    claim = Claim(column, method, delta, len(scores), t_p=paired_t_test(theirs, ours).p_value if len(scores) > 1 else None)
-    if not draws:
-        return claim
-    found = difference_of(delta, np.mean([a - b for a, b in draws], axis=0))
-    low, high = found.interval
-    return replace(claim, low=low, high=high, bootstrap_p=found.p_value, resamples=found.resamples)
-
-
-def _corrected(family: Sequence[Claim]) -> list[Claim]:
-    """Holm's correction of both tests over one family."""
-    corrected: dict[str, dict[str, float]] = {}
-    for test in ("t_p", "bootstrap_p"):
-        p_values = {str(place): getattr(claim, test) for place, claim in enumerate(family) if getattr(claim, test) is not None}
-        corrected[test] = holm(p_values)
-    return [
-        replace(claim, t_p_holm=corrected["t_p"].get(str(place)), bootstrap_p_holm=corrected["bootstrap_p"].get(str(place)))
-        for place, claim in enumerate(family)
-    ]
-
-
+def _failure(cell: Cell, reason: str) -> dict[str, str]:
+    return {
+        "corpus": cell.corpus,
+        "labeled": cell.labeled,
+        "encoder": short_name(cell.encoder),
+        "method": cell.method,
+        "seed": str(cell.seed),
+        "cell": cell.name,
+        "reason": reason,
+    }

@@ -90,6 +90,7 @@ def run_grid(
         Interrupted: after ``interrupted`` said so; nothing finished is lost.
     """
     runs = {cell.name: cell for cell in cells}
+    (out / "cells").mkdir(parents=True, exist_ok=True)
     board = Board(len(runs), words={name: cell.words for name, cell in runs.items()})
     with locked(out / "cells", patience=0):
         todo = []

@@ -96,7 +96,7 @@ def options_of(
     curve: bool = False,
     settings: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
-    """What `fewtag.experiments.compare.compare` is called with for one of the paper's experiments.
+    """What `fewtag.experiments.comparison.compare` is called with for one of the paper's experiments.
 
     Args:
         name: of the preset.

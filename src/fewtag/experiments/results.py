@@ -97,7 +97,7 @@ class Results:
         runs: finished ones, in the order of the grid.
         failed: cells that failed: where each belongs, and why.
         statistics: corpus -> language -> the columns of the paper's Table 3.
-        tests: what `fewtag.experiments.comparison.compare_groups` found, a list a group.
+        tests: what `fewtag.experiments.claims.compare_groups` found, a list a group.
         command: what was typed; empty when called from Python.
         versions: of what the numbers depend on.
         published: the data set of the paper whose numbers stand beside ours; empty for none.

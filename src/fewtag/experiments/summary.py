@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fewtag.experiments.comparison import AVERAGE
+from fewtag.experiments.claims import AVERAGE
 from fewtag.experiments.results import Group, Results
 
 _MULTI, _FULL = "supervised-multi", "supervised-full"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fewtag.experiments.comparison import AVERAGE, LEVEL, Claim
+from fewtag.experiments.claims import AVERAGE, LEVEL, Claim
 from fewtag.experiments.published import PublishedTable, published, published_ablations, published_statistics
 from fewtag.experiments.results import Group, Results, Run
 from fewtag.experiments.summary import Summary, gap_closed, summarize
