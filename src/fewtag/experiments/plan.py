@@ -15,6 +15,14 @@ from fewtag.methods import METHODS, Row, resolve, row
 from fewtag.training.folder import digest_of
 from fewtag.training.run_config import RunConfig
 
+# What a grid varies: one of these among the settings of every run would be overruled in silence.
+_VARIED = {
+    "data.dir": "data folders",
+    "data.labeled": "labeled fractions",
+    "method.name": "methods",
+    "tagger.encoder": "encoders",
+    "train.seed": "seeds",
+}
 _PLAIN = re.compile(r"[^\w.+-]+")
 
 
@@ -82,11 +90,20 @@ def plan(
         settings: nested configuration values of every run; keys of ``method`` go to the methods that have them.
 
     Raises:
-        ConfigError: for what no run could be made of: an unknown method or key, a value twice, two corpora of one name.
+        ConfigError: for what no run could be made of: an unknown method or key, a value twice, two corpora or encoders of one name, a
+            setting that the grid varies.
     """
     settings = settings or {}
+    set_too = [key for key in _VARIED if key.split(".")[1] in dict(settings.get(key.split(".")[0], {}))]
+    if set_too:
+        instead = ", ".join(_VARIED[key] for key in set_too)
+        raise ConfigError(f"a comparison varies {', '.join(set_too)}; leave them out of the settings and give {instead} instead")
     names = [folder.resolve().name for folder in corpora]
-    for what, some in (("method", methods), ("labeled fraction", labeled), ("seed", seeds), ("encoder", encoders), ("corpus name", names)):
+    short = list(map(short_name, dict.fromkeys(encoders)))
+    for what, some in (
+        ("method", methods), ("labeled fraction", labeled), ("seed", seeds), ("encoder", encoders), ("corpus name", names),
+        ("encoder name", short),
+    ):  # fmt: skip
         twice = sorted({str(each) for each in some if list(some).count(each) > 1})
         if not some or twice:
             raise ConfigError(f"{what} {twice[0]} is given twice; once is enough" if twice else f"a comparison needs at least one {what}")
