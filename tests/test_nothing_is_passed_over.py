@@ -11,8 +11,8 @@ import pytest
 from fewtag.data.corpus import Corpus
 from fewtag.errors import ConfigError
 from fewtag.experiments.cell import Task
-from fewtag.experiments.compare import compare
-from fewtag.experiments.comparison import claims
+from fewtag.experiments.claims import claims
+from fewtag.experiments.comparison import compare
 from fewtag.experiments.engines import Here, Processes
 from fewtag.experiments.plan import plan
 from fewtag.experiments.results import Group, Results, Run
@@ -47,7 +47,7 @@ def test_what_failed_before_budgets_were_set_is_told(shop: Path, tmp_path: Path,
         (bare / language).mkdir(parents=True)
         for split in ("train", "dev", "test"):
             (bare / language / f"{split}.conll").write_text("red B-color\nshoe B-thing\n", encoding="utf-8")
-    monkeypatch.setattr(sys.modules["fewtag.experiments.compare"], "engine_of", lambda name, jobs: Here())
+    monkeypatch.setattr(sys.modules["fewtag.experiments.comparison"], "engine_of", lambda name, jobs: Here())
     found = compare(
         [shop, bare], ["metats"], out=tmp_path / "out", seeds=1, labeled=["30%"], settings=QUICK, equal_budget=True, bootstrap=0
     ).results

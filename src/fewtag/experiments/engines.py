@@ -149,7 +149,8 @@ class _Process:
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it has died; the listener says so
-            self._process.stdin.write(json.dumps(message, ensure_ascii=False) + "\n")
+            # In ASCII: the process reads its input in the encoding of the locale, whatever that is.
+            self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
 
     def give(self, task: Task) -> None:

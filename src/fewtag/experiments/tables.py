@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fewtag.experiments.claims import AVERAGE, LEVEL, Claim
+from fewtag.experiments.claims import AVERAGE, LEVEL, WHOLE, Claim, is_ablation
 from fewtag.experiments.published import PublishedTable, published, published_ablations, published_statistics
 from fewtag.experiments.results import Group, Results, Run
 from fewtag.experiments.summary import Summary, gap_closed, summarize
@@ -18,7 +18,6 @@ _SECTIONS = {  # kind of a method -> the paper's heading
     "raw": "Labels ({labeled}) and raw text",
     "all": "Upper bound (100% of the labels)",
 }
-_ABLATIONS = "metats-paper"  # what the rows of Table 7 leave something out of
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ def main_table(results: Results, group: Group) -> Table:
     tests = next((each for each in results.tests if Group(each["corpus"], each["labeled"], each["encoder"]) == group), {})
     differences = {each["method"]: Claim(**each) for each in tests.get("differences", ())}
     daggers = {each["column"]: Claim(**each) for each in tests.get("daggers", ())}
-    methods = [method for method in summaries if not _is_ablation(method, results.ours)]
+    methods = [method for method in summaries if not is_ablation(method, results.ours)]
     header = ["method", *languages, "avg", "Δ", "p t", "p boot", "gap closed", "n", "passes", "seconds"]
     sections = []
     for kind, title in _SECTIONS.items():
@@ -161,13 +160,13 @@ def _p(value: float | None) -> str:
 
 def _published_row(paper: PublishedTable, method: str, languages: Sequence[str], width: int) -> list[Cell]:
     """What the paper prints for the method; its average only beside the same languages."""
-    row, ours = paper.row(method), paper.row(_ABLATIONS)
+    row, ours = paper.row(method), paper.row(WHOLE)
     assert row is not None and ours is not None
     cells: list[Cell] = [f"  paper: {row.name}"]
     cells += [Value(row.f1[lang], marks="†" * (lang in row.daggers)) if lang in row.f1 else "" for lang in languages]
     if set(languages) == set(row.f1):
         cells.append(Value(row.average, marks="†" * (AVERAGE in row.daggers)))
-        bound = method in (_ABLATIONS, "supervised-full")
+        bound = method in (WHOLE, "supervised-full")
         cells.append("" if bound else Value(ours.average - row.average, signed=True))
     return [*cells, *[""] * (width - len(cells))]
 
@@ -207,13 +206,13 @@ def ablation_table(results: Results) -> Table | None:
     header = ["method"]
     cells: dict[str, list[Cell]] = {method: [method] for method in methods}
     for group in results.groups:
-        whole = summarize(results, group, _ABLATIONS)
+        whole = summarize(results, group, WHOLE)
         header += [f"{group.corpus} {group.labeled} {group.encoder}", "Δ", "n"]
         for method in methods:
             own = summarize(results, group, method)
             cells[method] += [
                 Value(own.mean, own.sd) if own else "",
-                Value(whole.mean - own.mean, signed=True) if own and whole and method != _ABLATIONS else "",
+                Value(whole.mean - own.mean, signed=True) if own and whole and method != WHOLE else "",
                 str(own.count) if own else "",
             ]
     if results.published:
@@ -221,7 +220,7 @@ def ablation_table(results: Results) -> Table | None:
         for method in methods:
             cells[method].append(Value(published_ablations()[method][results.published]))
     caption = f"Ablations: {conditions([run for run in results.runs if run.method in methods])}, averages over languages"
-    return Table("ablations", caption, header, [Section("", list(cells.values()))], [f"Δ: {_ABLATIONS} minus the row."])
+    return Table("ablations", caption, header, [Section("", list(cells.values()))], [f"Δ: {WHOLE} minus the row."])
 
 
 def curve_tables(results: Results) -> list[Table]:
@@ -257,11 +256,6 @@ def statistics_table(results: Results) -> Table:
         sections.append(Section(f"paper: {results.published}", [row(*each) for each in published_statistics(results.published).items()]))
     notes = ["Types: labels that occur. Coverage: tokens that are not O, of train, dev and test."]
     return Table("statistics", "Sentences by language and split, before any label was taken away", header, sections, notes)
-
-
-def _is_ablation(method: str, ours: str) -> bool:
-    """Whether it stands in Table 7 alone."""
-    return method in published_ablations() and method not in (_ABLATIONS, ours)
 
 
 def _ordered(languages: list[str], paper: PublishedTable | None) -> list[str]:
