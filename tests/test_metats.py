@@ -18,6 +18,7 @@ from fewtag.methods import METHODS, resolve
 from fewtag.methods.metats import MetaTS
 from fewtag.tagger import Batch, Tagger
 from fewtag.text import Sentence, TagSet
+from fewtag.training.fit import Position, _add, means_of
 
 TAG_SET = TagSet(("x",))
 LABELED = [Sentence(("red", "shoe", "now"), ("B-x", "I-x", "O"), "en"), Sentence(("blue", "hat"), ("B-x", "I-x"), "en")]
@@ -245,3 +246,29 @@ def test_the_printed_preset_is_the_printed_text() -> None:
     assert config["feedback"]["sign"] == "printed" and config["feedback"]["baseline"] == "none"
     assert (config["noise_variance"], config["temperature"], config["threshold"], config["label_smoothing"]) == (0.01, 0.7, 0.6, 0.15)
     assert config["weight_reg"] == config["weight_meta"] == 1.0 and config["noise_relative"] is False
+
+
+def test_gradients_of_the_terms_are_measured_now_and_then_and_change_nothing() -> None:
+    trained, told = [], {}
+    for every in (0, 3):
+        method = build("metats-paper", diagnose_every=every, head=1.0, learner=DENSE)
+        for step in range(3):
+            told = method.step(*batches(method), Key(0, "interact", step))
+            assert ("gradient meta" in told) == (every == 3 and step == 2)
+        trained.append(weights(method.teacher))
+    assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+    method = build("metats-paper", diagnose_every=1, weight_reg=0.0, weight_meta=0.0, head=1.0)
+    sizes = method.step(*batches(method), Key(0, "interact", 0))
+    assert float(sizes["gradient regularization"]) == float(sizes["gradient meta"]) == 0.0 < float(sizes["gradient supervised"])
+    whole = build("metats-paper", diagnose_every=1, weight_reg=2.0, head=1.0).step(*batches(method), Key(0, "interact", 0))
+    half = build("metats-paper", diagnose_every=1, weight_reg=1.0, head=1.0).step(*batches(method), Key(0, "interact", 0))
+    assert float(whole["gradient regularization"]) == pytest.approx(2 * float(half["gradient regularization"]), rel=1e-4)
+
+
+def test_spread_and_sign_of_what_was_heard() -> None:
+    position, method = Position(), build()
+    for value, language in ((1.0, "en"), (-3.0, "en"), (5.0, "de")):
+        _add(position, {"feedback": torch.tensor(value)}, method.stages()[1], language)
+    found = means_of(position.sums)
+    assert found["feedback/en"] == -1.0 and found["feedback spread/en"] == 2.0 and found["feedback positive/en"] == 0.5
+    assert found["feedback"] == 1.0 and found["feedback spread/de"] == 0.0 and not any("squared" in name for name in found)

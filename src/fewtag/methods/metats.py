@@ -54,6 +54,7 @@ class MetaTSConfig(Config):
     folds: NonNegativeInt = 0
     confidence: ConfidenceConfig = ConfidenceConfig()  # weights of the pseudo-labels
     student_average: Share = 0.0  # decay of a moving average of the student, which is then what is scored and tuned; 0: none
+    diagnose_every: NonNegativeInt = 50  # steps between measurements of the terms' gradients; 0: never
     keep_teacher: bool = True  # score the teacher as well, so that a guarded run can deliver it
 
     @field_validator("folds")
@@ -119,7 +120,8 @@ class MetaTS(Method):
         pseudo = replace(pseudo, weights_BT=self.confidence.weights(clean_BTC, mask_BT))
         heard = labeled if judge is None else judge
         before = self.feedback.before(student, heard)  # L_S,lab at t
-        loss = pseudo.against(student.logits(unlabeled, key, "pseudo"), smoothing=c.label_smoothing).mean
+        student_BTC = student.logits(unlabeled, key, "pseudo")
+        loss = pseudo.against(student_BTC, smoothing=c.label_smoothing).mean
         step = student.descend(loss)  # Eq. 3, one step
         if self.average is not None:
             follow(self.average, student, key.step, c.student_average)
@@ -129,6 +131,7 @@ class MetaTS(Method):
         keep_BT = confident(clean_BTC, mask_BT, c.threshold)  # I(z_max)
         reg = self._regularization(clean_BTC, noised_BTC, keep_BT, mask_BT)  # L_reg
         meta = told.meta(clean_BTC, pseudo)  # L_meta; a scalar has no gradient through soft labels (A32)
+        norms = self._norms(key, supervised=sup, regularization=c.weight_reg * reg, meta=c.weight_meta * meta)
         teacher.descend(sup + c.weight_reg * reg + c.weight_meta * meta)  # L_T = L_sup + L_reg + L_meta
         return {
             "student": loss.detach(),
@@ -138,6 +141,18 @@ class MetaTS(Method):
             "lambda": told.change,
             "feedback": told.mean(pseudo),
             "kept": keep_BT.sum() / mask_BT.sum().clamp(min=1),
+            "agreement": ((student_BTC.argmax(-1) == clean_BTC.argmax(-1)) & mask_BT).sum() / mask_BT.sum().clamp(min=1),
+            **norms,
+        }
+
+    def _norms(self, key: Key, **terms: Tensor) -> dict[str, Tensor]:
+        """Now and then the length of each term's gradient in the teacher, with its weight: which of them leads?"""
+        every = self.config.diagnose_every
+        if not every or key.step % every != every - 1:
+            return {}
+        return {
+            f"gradient {name}": self.teacher.gradient(term, keep_graph=True).norm() if term.requires_grad else term.detach().float()
+            for name, term in terms.items()
         }
 
     def _regularization(self, clean_BTC: Tensor, noised: list[Tensor], keep_BT: Tensor, mask_BT: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ At every yield the pair (method, position) is a complete state: a new generator 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -171,7 +171,7 @@ def fit(
             position.total_steps += 1
             _add(position, losses, stage, language)
             if position.step % limits.evaluate_every == 0 or position.step == limits.max_steps:
-                means = {name: total / count for name, (total, count) in sorted(position.sums.items())}
+                means = means_of(position.sums)
                 position.sums = {}
                 if not stage.evaluated:
                     yield progress(losses=means)
@@ -234,6 +234,19 @@ def _add(position: Position, losses: dict[str, Tensor], stage: Stage, language: 
                 f"the loss {name!r} became {value} in stage {stage.name!r} at step {position.step}, language {language!r}; "
                 "a smaller train.lr usually helps"
             )
-        for key in (name, f"{name}/{language}") if name in ("lambda", "feedback", "kept") else (name,):
-            total, count = position.sums.get(key, [0.0, 0])
-            position.sums[key] = [total + value, count + 1]
+        own = {name: value}
+        if name in ("lambda", "feedback"):  # enough to know its spread, and how often it praises
+            own |= {f"{name} squared": value * value, f"{name} positive": float(value > 0)}
+        for each, amount in own.items():
+            for key in (each, f"{each}/{language}") if name in ("lambda", "feedback", "kept", "agreement") else (each,):
+                total, count = position.sums.get(key, [0.0, 0])
+                position.sums[key] = [total + amount, count + 1]
+
+
+def means_of(sums: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Means by name; of what was summed with its square, the spread in place of that."""
+    means = {name: total / count for name, (total, count) in sorted(sums.items())}
+    for name in [name for name in means if " squared" in name]:
+        square, mean = means.pop(name), means[name.replace(" squared", "")]
+        means[name.replace(" squared", " spread")] = max(0.0, square - mean * mean) ** 0.5
+    return dict(sorted(means.items()))
