@@ -18,7 +18,7 @@ from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.pseudo_labels import label
 from fewtag.learning.seeding import Key
-from fewtag.methods.method import Method, Stage
+from fewtag.methods.method import Method, Said, Stage
 from fewtag.methods.supervised import supervised_step
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
@@ -62,6 +62,7 @@ class Bond(Method):
             self.teacher.copy_from(self.student)
         (teacher_BTC,) = self.teacher.passes(key, "pseudo", Pass(unlabeled, dropout=False, graph=False))
         pseudo = label(c.labels, teacher_BTC, mask_BT, c.label_threshold)
+        self.said = Said.of(unlabeled, teacher_BTC)
         labeled_BTC, raw_BTC = self.student.passes(key, "supervised", Pass(labeled), Pass(unlabeled))
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean
         self_training = pseudo.against(raw_BTC, smoothing=c.label_smoothing).mean

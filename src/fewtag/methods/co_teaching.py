@@ -18,7 +18,7 @@ from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.pseudo_labels import PseudoLabels, confident, hard
 from fewtag.learning.seeding import Key
-from fewtag.methods.method import Method, Stage
+from fewtag.methods.method import Method, Said, Stage
 from fewtag.methods.supervised import supervised_step
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
@@ -62,6 +62,7 @@ class CoTeaching(Method):
         told: dict[str, Tensor] = {}
         said = [each.passes(key, "pseudo", Pass(unlabeled, dropout=False, graph=False))[0] for each in self.averages]
         agreed_BT = mask_BT & (said[0].argmax(-1) == said[1].argmax(-1))
+        self.said = Said.of(unlabeled, said[1])  # what the first student is taught
         for student, average, other_BTC in zip(self.students, self.averages, reversed(said), strict=True):
             kept_BT = confident(other_BTC, agreed_BT, c.threshold)
             pseudo = PseudoLabels(kept_BT, tag_ids_BT=hard(other_BTC, kept_BT))

@@ -23,7 +23,7 @@ from fewtag.learning.noise import GaussianNoise
 from fewtag.learning.pseudo_labels import confident, label, scaled, sharpen
 from fewtag.learning.seeding import Key
 from fewtag.methods.distill import distill_step
-from fewtag.methods.method import Fold, Method, Stage
+from fewtag.methods.method import Fold, Method, Said, Stage
 from fewtag.methods.supervised import supervised_step
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
@@ -131,6 +131,7 @@ class MetaTS(Method):
         keep_BT = confident(clean_BTC, mask_BT, c.threshold)  # I(z_max)
         reg = self._regularization(clean_BTC, noised_BTC, keep_BT, mask_BT)  # L_reg
         meta = told.meta(clean_BTC, pseudo)  # L_meta; a scalar has no gradient through soft labels (A32)
+        self.said = Said.of(unlabeled, clean_BTC, told.mean(pseudo))
         norms = self._norms(key, supervised=sup, regularization=c.weight_reg * reg, meta=c.weight_meta * meta)
         teacher.descend(sup + c.weight_reg * reg + c.weight_meta * meta)  # L_T = L_sup + L_reg + L_meta
         return {

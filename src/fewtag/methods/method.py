@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fewtag.learning.learner import Learner
 from fewtag.learning.seeding import Key
-from fewtag.tagger.batch import Batch
+from fewtag.tagger.batch import Batch, Window
 
 Step = Callable[Concatenate[Batch | None, Batch | None, Key, ...], dict[str, Tensor]]
 
@@ -80,8 +80,34 @@ class Stage:
     raw_batch: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The pseudo-labels of a step, for diagnosis.
+
+    Args:
+        windows: which part of which sentence each row is.
+        tag_ids_BT: the tags that were taught; any where no token is.
+        feedback: () what the teacher heard of them; None where nobody speaks.
+    """
+
+    windows: Sequence[Window]
+    tag_ids_BT: Tensor
+    feedback: Tensor | None = None
+
+    @classmethod
+    def of(cls, unlabeled: Batch, probs_BTC: Tensor, feedback: Tensor | None = None) -> Said:
+        """Of probabilities or logits, the highest of each token."""
+        return cls(unlabeled.windows, probs_BTC.detach().argmax(-1), feedback)
+
+
 class Method(ABC):
-    """One paper's procedure: a list of stages over learners it owns."""
+    """One paper's procedure: a list of stages over learners it owns.
+
+    Attributes:
+        said: pseudo-labels of the last step, where it had any.
+    """
+
+    said: Said | None = None
 
     @abstractmethod
     def stages(self) -> list[Stage]:

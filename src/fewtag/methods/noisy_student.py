@@ -20,7 +20,7 @@ from fewtag.learning.losses import cross_entropy, precise
 from fewtag.learning.noise import GaussianNoise
 from fewtag.learning.pseudo_labels import PseudoLabels, label
 from fewtag.learning.seeding import Key
-from fewtag.methods.method import Method, Stage
+from fewtag.methods.method import Method, Said, Stage
 from fewtag.methods.supervised import supervised_step
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
@@ -73,6 +73,7 @@ class NoisyStudent(Method):
         c = self.config
         (teacher_BTC,) = self.teacher.passes(key, "pseudo", Pass(unlabeled, dropout=False, graph=False))
         pseudo = self._filtered(teacher_BTC, unlabeled.token_mask_BT)
+        self.said = Said.of(unlabeled, teacher_BTC)
         parts = Pass(labeled, noise=self.noise), Pass(unlabeled, noise=self.noise)
         labeled_BTC, raw_BTC = self.student.passes(key, "supervised", *parts)
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean

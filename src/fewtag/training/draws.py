@@ -83,6 +83,10 @@ class Draws:
         heard = self._stream(stage, heard=True).draw(step).labeled  # of the same language: a stream's languages are drawn by its raw text
         return labeled, unlabeled, self._batcher.batch(heard, labeled=True).to(self._device)
 
+    def raw(self, stage: Stage, step: int) -> tuple[Sentence, ...]:
+        """The raw sentences of a step, in the batch's order."""
+        return self._stream(stage).draw(step).unlabeled
+
     def _stream(self, stage: Stage, heard: bool = False) -> Stream:
         name = f"{stage.name}, heard" if heard else stage.name
         if name not in self._streams:

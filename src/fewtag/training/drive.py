@@ -22,6 +22,7 @@ from fewtag.training.journal import Journal
 from fewtag.training.prepare import build_method, parse_time, pick_device
 from fewtag.training.run_config import RunConfig
 from fewtag.training.scoring import score_on_dev
+from fewtag.training.trace import trace
 
 _CHEAPEST_STEP = 3  # encoder passes: one batch there and back
 Listener = Callable[[Progress | str], None]
@@ -51,6 +52,8 @@ class Drive:
         self.limit = parse_time(config.train.max_time)
         self.cut_short: list[str] = []  # stages that max_time ended
         self.verdict = ""  # of the guard
+        self.traced = 0  # bytes of pseudo.jsonl
+        self.pseudo: Journal | None = None
         self.num_labeled = sum(len(some) for some in data.labeled.values())
         efforts = {"pretraining": 0.3, "supervised": 0.3, "semi_supervised": 0.55, "finetune": 0.15}
         shares = [efforts[stage.effort] * stage.share for stage in self.method.stages()]
@@ -65,6 +68,7 @@ class Drive:
         self.position = Position.restored(state["position"])
         self.seconds = float(state["seconds"])
         self.verdict = str(state["verdict"])
+        self.traced = int(state["traced"])
         return int(state["journal"])
 
     def save(self, journal: Journal, seconds: float) -> None:
@@ -75,6 +79,7 @@ class Drive:
             "seconds": seconds,
             "journal": journal.size,
             "verdict": self.verdict,
+            "traced": self.pseudo.size if self.pseudo else self.traced,
         }
         self.checkpoints.save(self.position.total_steps * 10 + self.position.stage, state)
 
@@ -130,9 +135,12 @@ class Drive:
             out_of_time=out_of_time,
             guard=row(self.name).guard if config.train.guard == "auto" else config.train.guard,
         )
+        stages = self.method.stages()
+        self.pseudo = Journal(self.folder.pseudo, self.traced) if row(self.name).uses_raw_text and config.train.trace_every else None
         try:
             for progress in loop:
                 tell(journal, progress)
+                self._trace(stages[progress.stage_index], progress, draw)
                 self.listener(progress)
                 if progress.verdict is not None:
                     self.verdict = progress.verdict.sentence
@@ -151,7 +159,19 @@ class Drive:
             last = self.checkpoints.paths()
             where = f"; last good checkpoint: {last[-1]}" if last else "; no checkpoint had been written yet"
             raise DivergedError(f"{error}{where}") from None
+        finally:
+            if self.pseudo is not None:
+                self.pseudo.close()
         return time.monotonic() - started
+
+
+    def _trace(self, stage: Stage, progress: Progress, draw: Draws) -> None:
+        """Keep the pseudo-labels of now and then a step."""
+        step, said = progress.step, self.method.said
+        if self.pseudo is None or said is None or progress.stage_done or not step or step % self.config.train.trace_every:
+            return
+        self.method.said = None  # an evaluation may yield once more for the same step
+        trace(self.pseudo, stage.name, step, said, draw.raw(stage, step - 1), self.data.tag_set)
 
 
 def tell(journal: Journal, progress: Progress) -> None:

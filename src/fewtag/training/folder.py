@@ -46,6 +46,7 @@ class RunFolder:
         self.path = path
         self.model = path / "model"
         self.events = path / "events.jsonl"
+        self.pseudo = path / "pseudo.jsonl"
         self.metrics = path / "metrics.json"
         self.checkpoints = path / "checkpoints"
 
@@ -100,7 +101,10 @@ class RunFolder:
 
         for name in ("checkpoints", "model", "predictions", "languages"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in ("metrics.json", "events.jsonl", "report.md", "report.html", "config.toml", "data.json", "env.json"):
+        for name in (
+            *("metrics.json", "events.jsonl", "pseudo.jsonl", "pseudo_labels.json"),
+            *("report.md", "report.html", "config.toml", "data.json", "env.json"),
+        ):
             (self.path / name).unlink(missing_ok=True)
 
     def check_data(self, data: dict[str, Any]) -> None:

@@ -14,8 +14,9 @@ from fewtag.methods import row
 from fewtag.training.deliver import deliver
 from fewtag.training.drive import Drive, Listener
 from fewtag.training.folder import RunFolder, digest_of
-from fewtag.training.journal import Journal
+from fewtag.training.journal import Journal, read_events
 from fewtag.training.prepare import choose_method, describe, machine, sample
+from fewtag.training.pseudo_quality import judge
 from fewtag.training.result import RunResult, finished_result
 from fewtag.training.run_config import RunConfig
 from fewtag.training.single import run_single
@@ -84,6 +85,11 @@ def run(
         if this.verdict:
             notes.append(this.verdict)
             listener(this.verdict)
+        if folder.pseudo.exists():
+            quality = judge(read_events(folder.pseudo), data.hidden, config.evaluation.mode)
+            if quality is not None:
+                folder.write_json("pseudo_labels.json", quality.to_json())
+                notes.append(quality.sentence)
         steps, passes = this.position.total_steps, this.position.passes
         dev, test = deliver(this.method.delivered.tagger, data, config, folder, name, seconds, steps, passes, notes)
         journal.write("end", dev_f1=dev.average_f1, test_f1=test.average_f1 if test else None, seconds=seconds)

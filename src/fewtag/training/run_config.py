@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from fewtag.config import Config, Text, Words
 from fewtag.learning.learner import LearnerConfig
@@ -50,6 +50,7 @@ class TrainConfig(LearnerConfig):
     passes: PositiveInt | None = None  # encoder passes a run takes, in place of steps and patience: for comparisons at equal cost
     max_time: Text = ""  # "2h", "30m", "90s"; empty: no limit
     checkpoint_seconds: float = 60.0
+    trace_every: NonNegativeInt = 10  # steps between those whose pseudo-labels are kept in pseudo.jsonl; 0: none
     threads: PositiveInt | Auto = "auto"  # auto: the cores this process was granted, one for compact; fewer where OMP_NUM_THREADS says so
     device: str = "auto"
 
