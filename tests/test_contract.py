@@ -53,6 +53,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "metats, fresh and averaged": ("metats", {"folds": 3, "student_average": 0.9, "student_init": "encoder"}),
     "metats, free": ("metats", {"confidence": {"kind": "free"}}),
     "metats, soft": ("metats", {"confidence": {"kind": "soft"}, "feedback": {"kind": "token"}}),
+    "metats, other readings": (
+        "metats",
+        {"labels": "sample", "stop_gradient": False, "student_steps": 2, "feedback": {"look": "train"}, "clean_pass": "train"},
+    ),
     "metats, averaged": ("metats", {"student_average": 0.9}),
 }
 NAMES = sorted({*METHODS, *VARIANTS})

@@ -59,7 +59,7 @@ def told(kind: str, learner: Learner, pseudo_kind: str = "hard", **values: Any) 
     labeled, raw = batches(learner)
     feedback = Feedback(FeedbackConfig(kind=kind, baseline="none", standardize=False, **values))  # type: ignore[arg-type]
     pseudo = pseudo_of(raw, pseudo_kind)
-    before = feedback.before(learner, labeled)
+    before = feedback.before(learner, labeled, KEY)
     start = learner.labeled_loss(labeled)
     step = learner.descend(pseudo.against(learner.logits(raw, KEY, "pseudo")).mean)
     result = feedback.after(learner, labeled, before, step, raw, pseudo, KEY)

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.learning.feedback import Feedback, FeedbackConfig
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy
+from fewtag.learning.pseudo_labels import label
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
 from fewtag.methods.metats import MetaTS
 from fewtag.tagger import Batch, Tagger
+from fewtag.tagger.batch import IGNORED
 from fewtag.text import Sentence, TagSet
 from fewtag.training.fit import Position, _add, means_of
 
@@ -272,3 +274,52 @@ def test_spread_and_sign_of_what_was_heard() -> None:
     found = means_of(position.sums)
     assert found["feedback/en"] == -1.0 and found["feedback spread/en"] == 2.0 and found["feedback positive/en"] == 0.5
     assert found["feedback"] == 1.0 and found["feedback spread/de"] == 0.0 and not any("squared" in name for name in found)
+
+
+# Other readings of the printed text
+
+
+def test_sampled_labels_follow_the_teachers_distribution() -> None:
+    probs = torch.tensor([0.7, 0.2, 0.1])
+    logits_BTC = probs.log().expand(1, 4000, 3)
+    mask_BT = torch.ones(1, 4000, dtype=torch.bool)
+    mask_BT[0, -10:] = False
+    Key(0, "interact", 0).apply("teacher", "labels")
+    pseudo = label("sample", logits_BTC, mask_BT, 0.0)
+    assert pseudo.tag_ids_BT is not None and (pseudo.tag_ids_BT[0, -10:] == IGNORED).all()
+    shares = [float((pseudo.tag_ids_BT == tag).sum()) / 3990 for tag in range(3)]
+    assert shares == pytest.approx(probs.tolist(), abs=0.03)
+
+
+def test_with_a_gradient_through_the_clean_side_agreement_becomes_certainty() -> None:
+    """A15: without noise or dropout L_reg is the teacher's entropy; as a constant target it has no gradient there, else it sharpens."""
+    lengths = {}
+    for constant in (True, False):
+        method = build(stop_gradient=constant, noise_variance=0.0, temperature=1.0, threshold=0.0, weight_meta=0.0, head=1.0)
+        _, raw = batches(method)
+        clean_BTC, noised_BTC = method.teacher.passes(Key(0, "i", 0), "s", Pass(raw, dropout=False), Pass(raw, dropout=False))
+        reg = method._regularization(clean_BTC, [noised_BTC], raw.token_mask_BT, raw.token_mask_BT)
+        entropy = -(clean_BTC.softmax(-1) * clean_BTC.log_softmax(-1)).sum(-1)[raw.token_mask_BT].mean()
+        assert float(reg.detach()) == pytest.approx(float(entropy.detach()), rel=1e-5)
+        lengths[constant] = float(method.teacher.gradient(reg).norm())
+    assert lengths[True] < 1e-5 < 1e-2 < lengths[False]
+
+
+def test_the_student_takes_as_many_steps_as_asked_on_the_same_pseudo_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, losses = build(student_steps=3, head=1.0), []
+    descend = method.student.descend
+    monkeypatch.setattr(method.student, "descend", lambda loss: (losses.append(float(loss.detach())), descend(loss))[1])
+    method.step(*batches(method), Key(0, "interact", 0))
+    assert len(losses) == 3 and losses[2] < losses[0]
+
+
+def test_a_look_through_two_dropout_masks_hears_the_masks() -> None:
+    """A5: of a student that does not move, the loss changes by nothing, but for the noise of two masks."""
+    heard = {}
+    for look in ("eval", "same-mask", "train"):
+        method = build(head=1.0)
+        labeled, _ = batches(method)
+        feedback = Feedback(FeedbackConfig(look=look))  # type: ignore[arg-type]
+        before, after = (feedback._look(method.student, labeled, Key(0, "interact", 0), when) for when in ("before", "after"))
+        heard[look] = float(after - before)
+    assert heard["eval"] == heard["same-mask"] == 0.0 != heard["train"]

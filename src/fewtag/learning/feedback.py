@@ -37,6 +37,8 @@ class FeedbackConfig(Config):
     decay: Share = 0.99  # of the baseline's moving mean and spread; Meta Pseudo Labels uses 0.99
     standardize: bool = True  # A8: divide by the moving spread (token: the batch's), so that one weight fits every learning rate
     clip: PositiveFloat = 3.0  # in spreads, where standardized
+    # difference: eval looks without dropout (A5), same-mask through one dropout mask before and after, train through two.
+    look: Literal["eval", "same-mask", "train"] = "eval"
     reach: PositiveFloat = 0.01  # token: how far the weights are moved to either side to see its effect; DARTS' rule
 
 
@@ -84,14 +86,22 @@ class Feedback:
         self._standing = Standing(config.decay, config.clip, center=config.baseline != "none", scale=config.standardize)
         self._past: dict[str, Tensor] = {}  # factors by language, for the permuted control
 
-    def before(self, student: Learner, heard: Batch) -> Tensor:
+    def before(self, student: Learner, heard: Batch, key: Key) -> Tensor:
         """() L_S,lab at t, where the kind needs it; else nothing is computed.
 
         Args:
             student: before its step.
             heard: labeled sentences that judge.
+            key: of this step.
         """
-        return student.labeled_loss(heard) if self.config.kind == "difference" else heard.token_mask_BT.new_zeros((), dtype=torch.float32)
+        if self.config.kind != "difference":
+            return heard.token_mask_BT.new_zeros((), dtype=torch.float32)
+        return self._look(student, heard, key, "before")
+
+    def _look(self, student: Learner, heard: Batch, key: Key, when: str) -> Tensor:
+        if self.config.look == "eval":
+            return student.labeled_loss(heard)
+        return student.labeled_loss(heard, key, "heard" if self.config.look == "same-mask" else f"heard {when}")
 
     def after(
         self, student: Learner, heard: Batch, before: Tensor, step: Gradient, unlabeled: Batch, pseudo: PseudoLabels, key: Key
@@ -111,7 +121,7 @@ class Feedback:
         if config.kind in ("constant", "none"):
             return Told(torch.zeros_like(before), torch.full_like(before, float(config.kind == "constant")))
         if config.kind == "difference":
-            return self.of(before - student.labeled_loss(heard), heard.language, key)
+            return self.of(before - self._look(student, heard, key, "after"), heard.language, key)
         wanted = student.labeled_gradient(heard)  # v
         if config.kind == "token":
             # Raising log p of a tag moves the student along +, its pseudo-labels' part of L_S,lab by this much; D in the tests

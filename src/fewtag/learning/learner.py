@@ -146,9 +146,18 @@ class Learner:
         self.num_passes += 2
 
     @torch.no_grad()
-    def labeled_loss(self, batch: Batch) -> Tensor:
-        """() mean cross-entropy on labeled sentences in evaluation mode: no dropout, no smoothing, no graph (ambiguities A5 and A10)."""
+    def labeled_loss(self, batch: Batch, key: Key | None = None, purpose: str = "") -> Tensor:
+        """() mean cross-entropy on labeled sentences without smoothing and without a graph (ambiguities A5 and A10).
+
+        Args:
+            batch: with gold tags.
+            key: of the step, for a look with dropout; None looks in evaluation mode.
+            purpose: with the key it fixes the dropout mask.
+        """
         assert batch.tag_ids_BT is not None, "the labeled loss needs gold tags"
+        if key is not None:
+            (logits_BTC,) = self.passes(key, purpose, Pass(batch, graph=False))
+            return over_ranks(cross_entropy(logits_BTC, batch.tag_ids_BT).mean)
         self._read(batch)
         self.tagger.eval()
         self.num_passes += 1

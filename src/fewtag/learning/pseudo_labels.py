@@ -65,6 +65,12 @@ def _hard(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> Pseudo
     return PseudoLabels(token_mask_BT, tag_ids_BT=hard(logits_BTC, token_mask_BT))
 
 
+def _sampled(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> PseudoLabels:
+    probs_NC = sharpen(logits_BTC, 1.0).flatten(0, 1)
+    drawn_BT = torch.multinomial(probs_NC.cpu(), 1).to(probs_NC.device).view_as(token_mask_BT)  # the same numbers on every device
+    return PseudoLabels(token_mask_BT, tag_ids_BT=drawn_BT.where(token_mask_BT, torch.full_like(drawn_BT, IGNORED)))
+
+
 def _soft(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> PseudoLabels:
     return PseudoLabels(token_mask_BT, probs_BTC=sharpen(logits_BTC, 1.0))
 
@@ -80,6 +86,7 @@ def _soft_high(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> P
 
 KINDS: dict[str, Callable[[Tensor, Tensor, float], PseudoLabels]] = {
     "hard": _hard,  # paper Eq. 2
+    "sample": _sampled,  # what the identity behind the feedback is about (A2); torch's generator says which
     "soft": _soft,  # the teacher's own distribution
     "reweighted": _reweighted,  # BOND's soft labels
     "soft-high": _soft_high,  # the same, confident tokens only
@@ -120,11 +127,11 @@ def confident(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> Te
     return token_mask_BT & (highest_BT > threshold)
 
 
-def sharpen(logits_BTC: Tensor, temperature: float) -> Tensor:
-    """probs_BTC = softmax(logits / tau), a constant; tau below 1 sharpens (ambiguities A11 and A15)."""
-    return (precise(logits_BTC.detach()) / temperature).softmax(-1)
+def sharpen(logits_BTC: Tensor, temperature: float, *, constant: bool = True) -> Tensor:
+    """probs_BTC = softmax(logits / tau), a constant unless asked otherwise; tau below 1 sharpens (ambiguities A11 and A15)."""
+    return (precise(logits_BTC.detach() if constant else logits_BTC) / temperature).softmax(-1)
 
 
-def scaled(logits_BTC: Tensor, temperature: float) -> Tensor:
-    """softmax(logits) / tau, a constant: the letter of L_reg, which only scales the loss (ambiguity A11)."""
-    return precise(logits_BTC.detach()).softmax(-1) / temperature
+def scaled(logits_BTC: Tensor, temperature: float, *, constant: bool = True) -> Tensor:
+    """softmax(logits) / tau, a constant unless asked otherwise: the letter of L_reg, which only scales the loss (ambiguity A11)."""
+    return precise(logits_BTC.detach() if constant else logits_BTC).softmax(-1) / temperature

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, field_validator
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor
 
 from fewtag.config import Config, Share
@@ -38,12 +38,14 @@ class MetaTSConfig(Config):
     temperature_mode: Literal["sharpen", "literal"] = "sharpen"  # A11
     threshold: Share = 0.6  # epsilon, Table 2; compared with the untempered probability (A12)
     denominator: Literal["all", "kept"] = "all"  # A13: the printed sum divides by every token
-    labels: Literal["hard", "soft", "soft-high"] = "hard"  # Eq. 2; the others are Table 7's (A32, A33)
+    labels: Literal["hard", "sample", "soft", "reweighted", "soft-high"] = "hard"  # Eq. 2 (A2); the soft ones are Table 7's (A32, A33)
     label_threshold: Share = 0.9  # of soft-high, as in BOND (A33)
     label_smoothing: Share = 0.15  # section 5; student and teacher targets (A10)
     finetune_smoothing: Share = 0.15  # A26: as in the first stage
     weight_reg: NonNegativeFloat = 0.03  # A8: LOG.md 2026-11-24; more pulls a warmed-up teacher down; printed: 1
     weight_meta: NonNegativeFloat = 0.001  # A8: with standardized feedback, LOG.md 2026-11-24; printed: 1
+    stop_gradient: bool = True  # A15: the clean side of L_reg is a constant
+    student_steps: PositiveInt = 1  # A3: gradient steps on one batch of pseudo-labels before the student is heard
     clean_pass: Literal["eval", "train"] = "eval"  # A19: mode of the teacher's pseudo-labeling pass
     feedback: FeedbackConfig = FeedbackConfig()
     warmup: bool = True  # A24: the teacher first learns from the labeled sentences
@@ -112,17 +114,19 @@ class MetaTS(Method):
         assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "MetaTS needs both kinds of text"
         c, teacher, student, mask_BT = self.config, self.teacher, self.student, unlabeled.token_mask_BT
         # One pass of the teacher serves everything it says in this step: labels, pseudo-labels, both sides of L_reg, and L_meta.
-        clean = Pass(unlabeled, dropout=c.clean_pass == "train", graph=c.weight_meta > 0)
+        clean = Pass(unlabeled, dropout=c.clean_pass == "train", graph=c.weight_meta > 0 or not c.stop_gradient)
         noised = [Pass(unlabeled, noise=self.noise)] if c.weight_reg else []  # z^G
         labeled_BTC, clean_BTC, *noised_BTC = teacher.passes(key, "supervised", Pass(labeled), clean, *noised)
         # 3.2 the student learns from the teacher's pseudo-labels
+        key.apply("teacher", "labels")
         pseudo = label(c.labels, clean_BTC, mask_BT, c.label_threshold)  # Eq. 2
         pseudo = replace(pseudo, weights_BT=self.confidence.weights(clean_BTC, mask_BT))
         heard = labeled if judge is None else judge
-        before = self.feedback.before(student, heard)  # L_S,lab at t
-        student_BTC = student.logits(unlabeled, key, "pseudo")
-        loss = pseudo.against(student_BTC, smoothing=c.label_smoothing).mean
-        step = student.descend(loss)  # Eq. 3, one step
+        before = self.feedback.before(student, heard, key)  # L_S,lab at t
+        for again in range(c.student_steps):
+            student_BTC = student.logits(unlabeled, key, f"pseudo {again}" if again else "pseudo")
+            loss = pseudo.against(student_BTC, smoothing=c.label_smoothing).mean
+            step = student.descend(loss)  # Eq. 3, one step
         if self.average is not None:
             follow(self.average, student, key.step, c.student_average)
         told = self.feedback.after(student, heard, before, step, unlabeled, pseudo, key)  # L_S,lab at t + 1; lambda_meta, with its sign
@@ -159,7 +163,7 @@ class MetaTS(Method):
     def _regularization(self, clean_BTC: Tensor, noised: list[Tensor], keep_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """L_reg: the noised pass agrees with the clean one where that is confident (paper 3.3)."""
         c = self.config
-        target_BTC = (sharpen if c.temperature_mode == "sharpen" else scaled)(clean_BTC, c.temperature)
+        target_BTC = (sharpen if c.temperature_mode == "sharpen" else scaled)(clean_BTC, c.temperature, constant=c.stop_gradient)
         count = mask_BT.sum() if c.denominator == "all" else keep_BT.sum()
         return sum((soft_cross_entropy(each_BTC, target_BTC, keep_BT, count).mean for each_BTC in noised), clean_BTC.new_zeros(()))
 
