@@ -19,6 +19,7 @@ from fewtag.text.sentence import Sentence
 from fewtag.text.tags import split_tag
 
 Numbers = npt.NDArray[np.integer]
+_BLOCK = 1024  # sentences made at a time
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,24 @@ class SentenceArrays(Sequence[Sentence]):
         return Sentence(tokens, tags, self.language, f"{self.language}/{self.name}:{row + 1}", source=f"{self.path}:{self.lines[row]}")
 
     def __iter__(self) -> Iterator[Sentence]:
-        return (self[index] for index in range(len(self)))
+        for first in range(0, len(self), _BLOCK):
+            yield from self._some(np.arange(first, min(first + _BLOCK, len(self))))
+
+    def _some(self, indices: Numbers) -> Iterator[Sentence]:
+        """The sentences at some places: arrays become lists once for all of them, which is most of the work."""
+        rows = indices if self.rows is None else self.rows[indices]
+        lengths = self.starts[rows + 1] - self.starts[rows]
+        ends = np.cumsum(lengths)
+        places = np.repeat(self.starts[rows] - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)
+        words, tags = self.words, self.tags
+        tokens = [words[i] for i in self.word_ids[places].tolist()]
+        own_tags = None if self.tag_ids is None else [tags[i] for i in self.tag_ids[places].tolist()]
+        start = 0
+        for row, line, end in zip(rows.tolist(), self.lines[rows].tolist(), ends.tolist(), strict=True):
+            own = None if own_tags is None else tuple(own_tags[start:end])
+            name = f"{self.language}/{self.name}:{row + 1}"
+            yield Sentence(tuple(tokens[start:end]), own, self.language, name, source=f"{self.path}:{line}")
+            start = end
 
     def pick(self, indices: Sequence[int] | Numbers) -> SentenceArrays:
         """Some of the sentences, sharing the arrays."""

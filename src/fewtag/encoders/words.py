@@ -48,14 +48,15 @@ class WordTable:
         starts = np.zeros(len(tokens) + 1, dtype=np.int64)
         np.cumsum(counts, out=starts[1:])
         ids = self._units[np.repeat(begins - starts[:-1], counts) + np.arange(starts[-1])]
-        result, at = [], 0
-        for sentence in sentences:
-            end = at + len(sentence)
-            own: Ints = (starts[at : end + 1] - starts[at]).astype(np.int32)
-            positions = own if self._spread else np.arange(end - at + 1, dtype=np.int32)
-            result.append(Subwords(ids[starts[at] : starts[end]], own, positions))
-            at = end
-        return result
+        # Every sentence's own starts, one after the other: sentence i has one more of them than tokens.
+        lengths = np.fromiter(map(len, sentences), dtype=np.int64, count=len(sentences))
+        ends = np.cumsum(lengths + 1)
+        firsts = ends - lengths - 1 - np.arange(len(lengths))  # each sentence's first token
+        within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths - 1, lengths + 1)
+        own: Ints = (starts[np.repeat(firsts, lengths + 1) + within] - np.repeat(starts[firsts], lengths + 1)).astype(np.int32)
+        positions = own if self._spread else within.astype(np.int32)
+        bounds = starts[firsts].tolist(), starts[firsts + lengths].tolist(), (ends - lengths - 1).tolist(), ends.tolist()
+        return [Subwords(ids[a:b], own[first:last], positions[first:last]) for a, b, first, last in zip(*bounds, strict=True)]
 
     def _numbers(self, tokens: Sequence[str]) -> npt.NDArray[np.int64]:
         known = self._number
