@@ -19,6 +19,7 @@ from fewtag.experiments.comparison import compare
 from fewtag.experiments.grid import Board
 from fewtag.experiments.plan import chosen_methods, chosen_seeds, kind_of, plan
 from fewtag.experiments.results import Results
+from fewtag.experiments.variants import variant
 from fewtag.methods import METHODS
 from fewtag.training.prepare import build_method, sample
 from grids import QUICK, WORDS, corpus_folder, finished, killed_and_finished, metrics, start, wait_for, workers
@@ -149,6 +150,60 @@ def test_settings_of_a_method_go_to_the_methods_that_have_them(shop: Path) -> No
     assert {cell.method for cell in cells if cell.config.method.get("threshold") == 0.7} == {"metats"}
     with pytest.raises(ConfigError, match=r"none of the methods .* has the key method.treshold"):
         cells_of(shop, settings={"method": {"treshold": 0.7}})
+
+
+def test_a_variant_is_a_row_of_its_own(shop: Path) -> None:
+    """Its settings are its alone; it shares the run of a row that says the same; one of a method's name takes the method's place."""
+    cells = cells_of(
+        shop,
+        labeled=["10%"],
+        variants=[
+            variant("long=supervised-multi: train.max_steps=18"),
+            variant("same = supervised-multi:"),
+            variant("soft=metats: method.labels=soft method.feedback.kind=token"),
+            variant("supervised-full=supervised-full: train.max_steps=20"),
+        ],
+    )
+    first = [cell for cell in cells if cell.seed == 1]
+    assert [cell.method for cell in first] == [*METHOD_NAMES, "long", "same", "soft"]
+    by_row = {cell.method: cell for cell in first}
+    steps = {name: cell.config.train.max_steps for name, cell in by_row.items()}
+    assert steps == {**dict.fromkeys(by_row, 12), "long": 18, "supervised-full": 20}
+    assert by_row["same"].name == by_row["supervised-multi"].name != by_row["long"].name
+    assert by_row["soft"].config.method == {"name": "metats", "labels": "soft", "feedback": {"kind": "token"}}
+    assert "labels" not in by_row["metats"].config.method
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("metats", 'write "name=method: key=value'),
+        ("a b=metats:", 'write "name=method: key=value'),
+        ("x=metatz:", "metats"),
+        ("vat=metats:", "has the name of another method"),
+        ("x=metats: labels", "write key=value"),
+        ("x=metats: 'method.labels=soft", "cannot be split"),
+        ("x=vat: method.labels=soft", "labels"),
+        ("x=metats: train.seed=3", "a comparison varies train.seed"),
+        ("x=metats: train.stepz=3", "stepz"),
+    ],
+)
+def test_a_variant_that_makes_no_sense_is_refused(shop: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        cells_of(shop, variants=[variant(text)])
+
+
+def test_variants_stand_in_the_tables(shop: Path, tmp_path: Path) -> None:
+    corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
+    rows = ["short=supervised-multi: train.max_steps=6", "no-meta=metats: method.weight_meta=0"]
+    found = compare(
+        corpus, ["supervised-multi"], variants=rows, ours="no-meta", out=tmp_path, labeled=["30%"], seeds=1, settings=QUICK, bootstrap=0
+    )
+    kinds = {run.method: run.kind for run in found.results.runs}
+    assert kinds == {"supervised-multi": "labels", "short": "labels", "no-meta": "raw"}
+    assert "no-meta minus the method" in str(found)
+    with pytest.raises(ConfigError, match="not among the methods supervised-multi, short"):
+        compare(corpus, ["supervised-multi"], variants=rows[:1], ours="metats", out=tmp_path, labeled=["30%"], seeds=1, settings=QUICK)
 
 
 def test_a_configuration_read_back_leaves_the_row_its_own_settings(shop: Path) -> None:

@@ -27,6 +27,10 @@ def compare(
         str | None,
         typer.Option("-m", "--methods", help="By name, as fewtag info lists them, or all; default: those without raw text, and metats."),
     ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option("--variant", help='A method under settings of its own, as one more row: "soft=metats: method.labels=soft".'),
+    ] = None,
     labeled: Annotated[str, typer.Option("--labeled", help="Labels kept: 1%, 200, 5shot; several, 10%,20%, give a curve.")] = "100%",
     seeds: Annotated[str, typer.Option("--seeds", help="How many (5 is 1 to 5), or which (3,7,11).")] = "5",
     encoder: Annotated[str, typer.Option("--encoder", help="compact, a folder, or a Hugging Face name; several with commas.")] = "compact",
@@ -74,6 +78,7 @@ def compare(
         bootstrap=bootstrap,
         force=force,
         settings=settings,
+        variants=variant or [],
     )
 
 

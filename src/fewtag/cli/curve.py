@@ -64,5 +64,3 @@ def curve(
         return
     print(text(outlook))
     print(f"\nfigure  {out / 'curve.html'}")
-
-

@@ -181,5 +181,3 @@ def _corrected(family: Sequence[Claim]) -> list[Claim]:
         replace(claim, t_p_holm=corrected["t_p"].get(str(place)), bootstrap_p_holm=corrected["bootstrap_p"].get(str(place)))
         for place, claim in enumerate(family)
     ]
-
-

@@ -20,6 +20,7 @@ from fewtag.experiments.published import published
 from fewtag.experiments.results import Results, collect, statistics_of
 from fewtag.experiments.summary import summaries
 from fewtag.experiments.tables import Table, all_tables
+from fewtag.experiments.variants import Variant, rows, variant
 from fewtag.methods import METHODS, row
 from fewtag.training.folder import versions
 
@@ -63,6 +64,7 @@ def compare(
     bootstrap: int = RESAMPLES,
     force: bool = False,
     settings: Mapping[str, Any] | None = None,
+    variants: Sequence[Variant | str] = (),
     command: str = "",
     watch: Watch = lambda board: None,
     interrupted: Callable[[], bool] = lambda: False,
@@ -85,6 +87,8 @@ def compare(
         force: run finished cells again.
         settings: configuration of every run, dots or two underscores between the names: ``{"train.lr": 1e-4}``; those of ``method`` go to
             the methods that have them.
+        variants: methods under settings of their own, as further rows: ``"soft=metats: method.labels=soft"``; one that has its method's
+            name takes its place.
         command: to stand in the results.
         watch: is shown the board after every event.
         interrupted: asked often; True stops after a checkpoint of what runs.
@@ -94,6 +98,7 @@ def compare(
         Interrupted: after ``interrupted`` said so.
     """
     methods = [*(name for name, each in METHODS.items() if not each.uses_raw_text), _OURS[0]] if methods is None else methods
+    more_rows = [variant(each) if isinstance(each, str) else each for each in variants]
     out, values = Path(out), dict[str, Any]()
     for key, value in (settings or {}).items():
         values = merge(values, nest(key.replace("__", "."), value) if not isinstance(value, Mapping) else {key: value})
@@ -104,10 +109,10 @@ def compare(
 
     def planned(**more: Any) -> list[Cell]:
         changed = merge(values, more)
-        return plan(folders, methods, labeled=labeled, seeds=chosen, encoders=encoders, settings=changed)
+        return plan(folders, methods, labeled=labeled, seeds=chosen, encoders=encoders, settings=changed, variants=more_rows)
 
     cells = planned()
-    chief = _ours(ours, methods)
+    chief = _ours(ours, rows(methods, more_rows))
     if not force:
         _check_place(out)
     known = {cell.name: cell for cell in cells}
@@ -171,13 +176,14 @@ def _data(
     return folders, corpora, runner
 
 
-def _ours(ours: str | None, methods: Sequence[str]) -> str:
+def _ours(ours: str | None, table: Sequence[Variant]) -> str:
+    names = [each.name for each in table]
     if ours is None:
-        able = [method for method in methods if row(method).data != "all"]
-        return next((method for method in _OURS if method in methods), able[-1] if able else methods[-1])
-    row(ours)
-    if ours not in methods:
-        raise ConfigError(f"{ours} is to be compared with the others but is not among the methods {', '.join(methods)}")
+        able = [each.name for each in table if row(each.method).data != "all"]
+        return next((name for name in _OURS if name in names), able[-1] if able else names[-1])
+    if ours not in names:
+        row(ours)
+        raise ConfigError(f"{ours} is to be compared with the others but is not among the methods {', '.join(names)}")
     return ours
 
 

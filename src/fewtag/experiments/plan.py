@@ -11,6 +11,7 @@ from typing import Any
 from fewtag.config import build, merge
 from fewtag.data.low_resource import parse_spec
 from fewtag.errors import ConfigError
+from fewtag.experiments.variants import Variant, rows
 from fewtag.methods import METHODS, Row, resolve, row
 from fewtag.training.folder import digest_of
 from fewtag.training.run_config import RunConfig
@@ -34,7 +35,7 @@ class Cell:
         corpus: name of the data folder.
         labeled: the labeled fraction of the table it stands in.
         encoder: as the configuration names it.
-        method: a name of ``METHODS``.
+        method: the row's name: of ``METHODS``, or of a variant.
         seed: of the labeled sample, the weights and every draw.
         config: of the run.
     """
@@ -54,7 +55,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Of the run folder: two cells of one name are one run."""
-        return f"{_PLAIN.sub('_', self.corpus)}-{self.method}-{self.seed}-{self.digest}"
+        return f"{_PLAIN.sub('_', self.corpus)}-{self.config.method['name']}-{self.seed}-{self.digest}"
 
     @property
     def words(self) -> str:
@@ -75,6 +76,7 @@ def plan(
     seeds: Sequence[int],
     encoders: Sequence[str],
     settings: Mapping[str, Any] | None = None,
+    variants: Sequence[Variant] = (),
 ) -> list[Cell]:
     """Every cell of a grid, seed by seed, so that the first seed of everything is there early.
 
@@ -88,16 +90,16 @@ def plan(
         seeds: any whole numbers.
         encoders: ``compact``, folders, names.
         settings: nested configuration values of every run; keys of ``method`` go to the methods that have them.
+        variants: further rows, or methods under settings of their own.
 
     Raises:
         ConfigError: for what no run could be made of: an unknown method or key, a value twice, two corpora or encoders of one name, a
             setting that the grid varies.
     """
     settings = settings or {}
-    set_too = [key for key in _VARIED if key.split(".")[1] in dict(settings.get(key.split(".")[0], {}))]
-    if set_too:
-        instead = ", ".join(_VARIED[key] for key in set_too)
-        raise ConfigError(f"a comparison varies {', '.join(set_too)}; leave them out of the settings and give {instead} instead")
+    for own_settings in (settings, *(each.settings for each in variants)):
+        _refuse_varied(own_settings)
+    table = rows(methods, variants)
     names = [folder.resolve().name for folder in corpora]
     short = list(map(short_name, dict.fromkeys(encoders)))
     for what, some in (
@@ -105,45 +107,53 @@ def plan(
         ("encoder name", short),
     ):  # fmt: skip
         twice = sorted({str(each) for each in some if list(some).count(each) > 1})
-        if not some or twice:
+        if twice or not (some or (variants and what == "method")):
             raise ConfigError(f"{what} {twice[0]} is given twice; once is enough" if twice else f"a comparison needs at least one {what}")
     for spec in labeled:
         parse_spec(spec)
-    own = {method: _method_settings(method, settings) for method in methods}
+    own = {each.name: _method_settings(each, settings) for each in table}
     unknown = sorted(set(_given(settings)) - {key for each in own.values() for key in each})
     if unknown:
-        raise ConfigError(f"none of the methods {', '.join(methods)} has the key method.{unknown[0]}; docs/methods.md lists the keys")
+        raise ConfigError(f"none of the methods {', '.join(own)} has the key method.{unknown[0]}; docs/methods.md lists the keys")
     cells = []
     for seed in seeds:
         for folder, corpus in zip(corpora, names, strict=True):
             for encoder in encoders:
                 for spec in labeled:
-                    for method in methods:
-                        config = _config(folder, spec, encoder, method, seed, settings, own[method])
-                        cells.append(Cell(corpus, spec, encoder, method, seed, config))
+                    for each in table:
+                        config = _config(folder, spec, encoder, each, seed, settings, own[each.name])
+                        cells.append(Cell(corpus, spec, encoder, each.name, seed, config))
     return cells
+
+
+def _refuse_varied(settings: Mapping[str, Any]) -> None:
+    set_too = [key for key in _VARIED if key.split(".")[1] in dict(settings.get(key.split(".")[0], {}))]
+    if set_too:
+        instead = ", ".join(_VARIED[key] for key in set_too)
+        raise ConfigError(f"a comparison varies {', '.join(set_too)}; leave them out of the settings and give {instead} instead")
 
 
 def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in dict(settings.get("method", {})).items() if key != "name"}
 
 
-def _method_settings(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the settings under ``method`` those this row's configuration has."""
-    found = {key: value for key, value in _given(settings).items() if key in row(method).config.model_fields}
-    resolve(method, found)
+def _method_settings(each: Variant, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the settings under ``method`` those this row's configuration has, and all of the row's own."""
+    found = {key: value for key, value in _given(settings).items() if key in row(each.method).config.model_fields}
+    found = merge(found, _given(each.settings))
+    resolve(each.method, found)
     return found
 
 
 def _config(
-    folder: Path, labeled: str, encoder: str, method: str, seed: int, settings: Mapping[str, Any], own: Mapping[str, Any]
+    folder: Path, labeled: str, encoder: str, each: Variant, seed: int, settings: Mapping[str, Any], own: Mapping[str, Any]
 ) -> RunConfig:
-    values = merge({key: value for key, value in settings.items() if key != "method"}, {})
+    values = {key: value for key, value in merge(settings, each.settings).items() if key != "method"}
     dev = dict(values.get("data", {})).get("dev", "full")
-    kept = "100%" if row(method).data == "all" and dev == "full" else labeled
+    kept = "100%" if row(each.method).data == "all" and dev == "full" else labeled
     cell = {
         "data": {"dir": str(folder.resolve()), "labeled": kept},
-        "method": {"name": method, **own},
+        "method": {"name": each.method, **own},
         "tagger": {"encoder": encoder},
         "train": {"seed": seed},
     }

@@ -45,7 +45,7 @@ class Run:
 
     Args:
         corpus, labeled, encoder: its group.
-        method: a name of ``METHODS``.
+        method: the row: a name of ``METHODS``, or of a variant.
         kind: what the method learns from: ``"labels"``, ``"raw"`` (labels and raw text), ``"all"`` (every label).
         seed: of sample, weights and draws.
         split: ``"test"``; ``"dev"`` where the corpus has no test split.
@@ -186,7 +186,7 @@ def _run_of(cell: Cell, found: Mapping[str, Any]) -> Run:
         labeled=cell.labeled,
         encoder=short_name(cell.encoder),
         method=cell.method,
-        kind=kind_of(cell.method),
+        kind=kind_of(cell.config.method["name"]),
         seed=cell.seed,
         split=split,
         mode=report.mode,

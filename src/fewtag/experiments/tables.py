@@ -266,4 +266,3 @@ def _ordered(languages: list[str], paper: PublishedTable | None) -> list[str]:
 
 def _slug(group: Group) -> str:
     return "-".join(part.replace("%", "pc") for part in (group.corpus, group.labeled, group.encoder))
-

@@ -58,6 +58,7 @@ _PRINTED: dict[str, Any] = {
     "feedback": {"sign": "printed", "baseline": "none", "standardize": False},
 }
 
+
 def _bond(labels: str, about: str) -> Row:
     return Row(Bond, BondConfig, "sampled", True, f"BOND's self-training on {about}", overrides={"labels": labels})
 

@@ -71,9 +71,7 @@ class Pretrained(Method):
         learner: optimizer of the pre-training. Every row of the vocabulary table has a gradient at every step.
     """
 
-    def __init__(
-        self, inner: Method, config: PretrainingConfig, make_tagger: Callable[[str], Tagger], learner: LearnerConfig
-    ) -> None:
+    def __init__(self, inner: Method, config: PretrainingConfig, make_tagger: Callable[[str], Tagger], learner: LearnerConfig) -> None:
         self.inner, self.config = inner, config
         tagger = make_tagger("pretraining")
         self.guesser = WordGuesser(tagger.encoder).to(tagger.head.weight)  # its device and kind of number

@@ -164,7 +164,6 @@ class Drive:
                 self.pseudo.close()
         return time.monotonic() - started
 
-
     def _trace(self, stage: Stage, progress: Progress, draw: Draws) -> None:
         """Keep the pseudo-labels of now and then a step."""
         step, said = progress.step, self.method.said
