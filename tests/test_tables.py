@@ -228,9 +228,7 @@ def everything() -> list[Table]:
     results = with_claims(results_of({**SCORES, "metats-paper": SCORES["metats"], "metats-paper-no-meta": SCORES["metats"]}))
     place = {"corpus": GROUP.corpus, "labeled": "1%", "encoder": "compact", "method": "vat", "seed": "2"}
     failed = [{**place, "reason": r"a_b {50%} & #~^\x <$>"}]
-    return all_tables(
-        replace(results, failed=failed, statistics={"shop_50%": {"en": {"train": 1, "coverage": 2.0}}}, published="o-ner")
-    )
+    return all_tables(replace(results, failed=failed, statistics={"shop_50%": {"en": {"train": 1, "coverage": 2.0}}}, published="o-ner"))
 
 
 @pytest.mark.parametrize("table", everything(), ids=lambda table: table.name)

@@ -42,6 +42,9 @@ def compare(
     equal_budget: Annotated[
         bool, typer.Option("--equal-budget", help="Then run all again with as many encoder passes each as the longest took.")
     ] = False,
+    shared_start: Annotated[
+        bool, typer.Option("--shared-start", help="Methods on raw text go on from the supervised-multi of their seed.")
+    ] = False,
     bootstrap: Annotated[int, typer.Option("--bootstrap", help="Resamples of the test over sentences; 0: none.")] = 5000,
     config: Annotated[Path | None, typer.Option("-c", "--config", help="A fewtag.toml for every run.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any configuration value of every run, e.g. --set train.lr=1e-4.")] = None,
@@ -75,6 +78,7 @@ def compare(
         jobs=jobs,
         engine=engine,
         equal_budget=equal_budget,
+        shared_start=shared_start,
         bootstrap=bootstrap,
         force=force,
         settings=settings,

@@ -15,7 +15,7 @@ from fewtag.experiments import render
 from fewtag.experiments.claims import RESAMPLES, compare_groups
 from fewtag.experiments.engines import Engine, Here, engine_of
 from fewtag.experiments.grid import Watch, run_grid
-from fewtag.experiments.plan import Cell, plan, short_name
+from fewtag.experiments.plan import Cell, kind_of, plan, short_name
 from fewtag.experiments.published import published
 from fewtag.experiments.results import Results, collect, statistics_of
 from fewtag.experiments.summary import summaries
@@ -25,6 +25,7 @@ from fewtag.methods import METHODS, row
 from fewtag.training.folder import versions
 
 _OURS = ("metats", "metats-paper")
+_START = "supervised-multi"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def compare(
     jobs: int = 1,
     engine: str = "processes",
     equal_budget: bool = False,
+    shared_start: bool = False,
     published_as: str = "",
     bootstrap: int = RESAMPLES,
     force: bool = False,
@@ -82,6 +84,8 @@ def compare(
         jobs: cells at a time.
         engine: ``"processes"`` or ``"ray"``.
         equal_budget: run everything once more with as many encoder passes for each as the longest run of its group took.
+        shared_start: methods on raw text go on from the supervised-multi of their seed instead of repeating its training, so that they
+            differ in what they make of raw text alone.
         published_as: ``o-ner``, ``e2e-absa`` or ``e-ner``: the paper's numbers stand beside ours.
         bootstrap: resamples of the test over sentences; 0: none.
         force: run finished cells again.
@@ -115,8 +119,15 @@ def compare(
     chief = _ours(ours, rows(methods, more_rows))
     if not force:
         _check_place(out)
+    failed = {}
+    if shared_start:
+        firsts = [cell for cell in cells if cell.method == _START]
+        if not firsts:
+            raise ConfigError(f"a shared start needs {_START} among the methods")
+        failed = run_grid(firsts, out, runner, corpora, force=force, watch=watch, interrupted=interrupted)
+        cells = _from_shared_start(cells, out)
     known = {cell.name: cell for cell in cells}
-    failed = run_grid(cells, out, runner, corpora, force=force, watch=watch, interrupted=interrupted)
+    failed |= run_grid(cells, out, runner, corpora, force=force, watch=watch, interrupted=interrupted)
     if equal_budget:
         cells = _at_equal_cost(cells, out)
         known |= {cell.name: cell for cell in cells}
@@ -197,6 +208,20 @@ def _check_place(out: Path) -> None:
         raise ConfigError(f"{out} is a file; name a folder for the comparison")
     if out.exists() and any(out.iterdir()) and not (out / "cells").is_dir():
         raise ConfigError(f"{out} already holds files that are no comparison; use another folder, or --force to write into it")
+
+
+def _from_shared_start(cells: Sequence[Cell], out: Path) -> list[Cell]:
+    """The same cells, those on raw text going on from the supervised run of their seed, unless their settings name another start."""
+    place = {(c.corpus, c.labeled, c.encoder, c.seed): c.name for c in cells if c.method == _START}
+    changed = []
+    for cell in cells:
+        train = cell.config.train
+        if kind_of(cell.config.method["name"]) == "raw" and "start" not in train.model_fields_set:
+            start = out / "cells" / place[cell.corpus, cell.labeled, cell.encoder, cell.seed]
+            train = train.model_copy(update={"start": str(start.resolve())})
+            cell = replace(cell, config=cell.config.model_copy(update={"train": train}))
+        changed.append(cell)
+    return changed
 
 
 def _at_equal_cost(cells: Sequence[Cell], out: Path) -> list[Cell]:

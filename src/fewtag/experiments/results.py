@@ -60,6 +60,7 @@ class Run:
         digest: of the configuration.
         cell: its folder in ``cells``.
         machine: what it ran on, as far as scores and times depend on it.
+        start: the run whose tagger took the place of its first stage; its costs are counted here too. Empty: none.
     """
 
     corpus: str
@@ -81,6 +82,7 @@ class Run:
     digest: str
     cell: str
     machine: dict[str, Any]
+    start: str = ""
 
     @property
     def group(self) -> Group:
@@ -201,6 +203,7 @@ def _run_of(cell: Cell, found: Mapping[str, Any]) -> Run:
         digest=found["digest"],
         cell=cell.name,
         machine=found["machine"],
+        start=Path(config.train.start).name,
     )
 
 

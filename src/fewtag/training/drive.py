@@ -22,6 +22,7 @@ from fewtag.training.journal import Journal
 from fewtag.training.prepare import build_method, parse_time, pick_device
 from fewtag.training.run_config import RunConfig
 from fewtag.training.scoring import score_on_dev
+from fewtag.training.start import Start
 from fewtag.training.trace import trace
 
 _CHEAPEST_STEP = 3  # encoder passes: one batch there and back
@@ -58,6 +59,14 @@ class Drive:
         efforts = {"pretraining": 0.3, "supervised": 0.3, "semi_supervised": 0.55, "finetune": 0.15}
         shares = [efforts[stage.effort] * stage.share for stage in self.method.stages()]
         self.ends = [sum(shares[: i + 1]) / sum(shares) for i in range(len(shares))]
+
+    def begin_with(self, start: Start) -> None:
+        """Take the first stage from another run, with what it cost."""
+        first = self.method.stages()[0]
+        first.begin()
+        first.scored.take_over(start.weights)
+        self.position.begun = self.position.given = True
+        self.position.total_steps, self.position.passes, self.seconds = start.steps, start.passes, start.seconds
 
     def restore(self) -> int:
         """Go back to the newest checkpoint; returns how much of the journal it covers."""

@@ -42,6 +42,7 @@ class Position:
         sums: sums of the named losses since the last evaluation, with how many times each was seen.
         total_steps: steps done in all stages.
         candidates: what else could be shipped at the end.
+        given: whether the current stage's learner came trained from elsewhere, so that the stage takes no step.
         passes: encoder passes of these steps, see `fewtag.methods.method.Method.num_passes`; those of evaluations are not among them.
     """
 
@@ -56,6 +57,7 @@ class Position:
     sums: dict[str, list[float]] = field(default_factory=dict)
     total_steps: int = 0
     candidates: Candidates = field(default_factory=Candidates)
+    given: bool = False
     passes: int = 0
 
     def state(self) -> dict[str, Any]:
@@ -161,7 +163,7 @@ def fit(
             if stage.score_start:
                 scored, is_best = _evaluate(position, stage, evaluate)
                 yield progress(scored, is_best)
-        while position.step < limits.max_steps and position.stale < limits.patience and not out_of_time(stage):
+        while not position.given and position.step < limits.max_steps and position.stale < limits.patience and not out_of_time(stage):
             labeled, unlabeled, *judge = draw(stage, position.step)
             language = next((b.language for b in (labeled, unlabeled) if b is not None), "")
             before = method.num_passes
@@ -197,6 +199,7 @@ def fit(
             position.candidates = Candidates()
         final = progress(done=True, verdict=verdict)
         position.stage, position.step, position.begun = position.stage + 1, 0, False
+        position.given = False
         position.best_score, position.best_step, position.stale = None, 0, 0
         position.best_weights, position.best_by_language, position.sums = {}, {}, {}
         yield final

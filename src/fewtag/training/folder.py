@@ -18,9 +18,10 @@ from fewtag.training.run_config import RunConfig
 
 
 def digest_of(config: RunConfig) -> str:
-    """12 hex digits that change with any value of the configuration but not with where the data folder lies."""
+    """12 hex digits that change with any value of the configuration but not with where the data folder or the run it starts from lie."""
     plain = config.model_dump(mode="json")
     plain["data"]["dir"] = Path(plain["data"]["dir"]).name
+    plain["train"]["start"] = Path(plain["train"]["start"]).name
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -20,6 +20,7 @@ from fewtag.training.pseudo_quality import judge
 from fewtag.training.result import RunResult, finished_result
 from fewtag.training.run_config import RunConfig
 from fewtag.training.single import run_single
+from fewtag.training.start import read_start
 
 
 def run(
@@ -68,6 +69,8 @@ def run(
     single = row(name).data == "single"
     # Built before anything is written: what cannot be built must not leave a run folder behind.
     this = Drive(config, folder, data, "supervised-multi" if single else name, listener)
+    fresh = not (resume and this.checkpoints.paths())
+    start = read_start(Path(config.train.start), this.method, described) if config.train.start and fresh else None
     if not resume:
         folder.begin(config, described, machine(config), force=force)
     if single:
@@ -75,6 +78,8 @@ def run(
     kept = this.restore() if resume else 0
     journal = Journal(folder.events, kept)
     try:
+        if not kept and start is not None:
+            this.begin_with(start)
         if not kept:
             journal.write(
                 "begin", method=name, encoder=config.tagger.encoder, seed=config.train.seed, digest=digest_of(config), notes=notes

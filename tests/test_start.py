@@ -1,0 +1,137 @@
+"""A run that begins with another's tagger: the same as having trained it itself, its costs counted, nothing hidden let through."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from checkpoints import save_checkpoint
+from fewtag.data.corpus import Corpus
+from fewtag.errors import ConfigError
+from fewtag.experiments.comparison import compare
+from fewtag.tagger import folder as tagger_folder
+from fewtag.training.run import resume_config, run, train
+from grids import QUICK, corpus_folder
+
+FLAT = {f"{part}__{key}": value for part, values in QUICK.items() for key, value in values.items()}
+LESS: dict[str, Any] = {"labeled": "30%", "seed": 4, **FLAT}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus_folder(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def multi(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(shop, tmp_path_factory.mktemp("multi") / "run", method="supervised-multi", **LESS).folder
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    a, b = (tagger_folder.load(each / "model").state_dict() for each in (one, other))
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_it_is_what_the_method_would_have_trained(shop: Path, multi: Path, tmp_path: Path) -> None:
+    """BOND's first stage is supervised-multi to the bit, so with supervised-multi as its start it must end where it ends alone."""
+    alone = train(shop, tmp_path / "alone", method="bond-hard", **LESS)
+    after = train(shop, tmp_path / "after", method="bond-hard", train__start=str(multi), **LESS)
+    assert same_weights(alone.folder, after.folder)
+    assert (alone.steps, alone.passes) == (after.steps, after.passes)
+    assert alone.digest != after.digest
+
+
+def test_its_weights_are_taken_and_its_costs_counted(shop: Path, multi: Path, tmp_path: Path) -> None:
+    result = train(shop, tmp_path / "run", method="metats", train__start=str(multi), **{**LESS, "train__max_steps": 999})
+    before = json.loads((multi / "metrics.json").read_text())
+    assert result.passes == before["passes"] + 12 * 14 + 3 * 6
+    assert result.steps == before["steps"] + 12 + 6
+    assert result.seconds > before["seconds"]
+    # With rates so small that nothing moves, the start comes out again.
+    still = train(shop, tmp_path / "still", method="metats", train__start=str(multi), train__lr=1e-30, train__head_lr=1e-30, **LESS)
+    a, b = (tagger_folder.load(each / "model").state_dict() for each in (multi, still.folder))
+    assert all(torch.allclose(a[name], b[name], atol=1e-12) for name in a)
+
+
+def test_it_resumes_to_the_bit_without_its_start(shop: Path, multi: Path, tmp_path: Path) -> None:
+    settings = {**LESS, "method": "metats", "train__checkpoint_seconds": 0.0}
+    start = tmp_path / "start"
+    shutil.copytree(multi, start)
+    whole = train(shop, tmp_path / "whole", train__start=str(start), **settings)
+    config = resume_config(whole.folder)
+    calls = iter([False] * 9 + [True] * 99)
+    with pytest.raises(Exception, match="stopped in stage"):
+        run(config, tmp_path / "cut", interrupted=lambda: next(calls))
+    shutil.rmtree(start)  # what was taken over is in the checkpoint
+    resumed = run(config, tmp_path / "cut", resume=True)
+    assert same_weights(whole.folder, resumed.folder)
+    assert (whole.steps, whole.passes) == (resumed.steps, resumed.passes)
+
+
+def test_no_gold_tag_comes_in_with_a_start(shop: Path, multi: Path, tmp_path: Path) -> None:
+    other = {**LESS, "seed": 5}
+    with pytest.raises(ConfigError, match=r"learned from \d+ labeled sentences that this run is not to see, .*: use a run with the same"):
+        train(shop, tmp_path / "run", method="metats", train__start=str(multi), **other)
+    assert not (tmp_path / "run").exists()
+    train(shop, tmp_path / "more", method="metats", train__start=str(multi), **{**LESS, "labeled": "60%"})  # a smaller sample of one seed
+
+
+@pytest.mark.parametrize(
+    ("method", "more", "message"),
+    [
+        ("supervised-multi", {}, "first stage is 'supervised', which no other run can stand in for"),
+        ("metats", {"method__folds": 2}, "first stage is 'warm-up-1'"),
+        ("metats", {"method__warmup": False}, "first stage is 'interact'"),
+        ("metats", {"train__start": "nowhere"}, "nowhere is no finished run"),
+    ],
+)
+def test_what_cannot_be_a_start_is_refused(
+    shop: Path, multi: Path, tmp_path: Path, method: str, more: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(shop, tmp_path / "run", method=method, **{"train__start": str(multi), **LESS, **more})
+
+
+def test_another_tagger_is_refused(shop: Path, multi: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    shutil.copytree(multi, start)
+    about = json.loads((start / "model" / "fewtag.json").read_text())
+    renamed = {**about, "tags": [*about["tags"][:-2], "B-zebra", "I-zebra"]}
+    (start / "model" / "fewtag.json").write_text(json.dumps(renamed))
+    with pytest.raises(ConfigError, match=r"train.start: .*start knows the labels .*zebra"):
+        train(shop, tmp_path / "run", method="metats", train__start=str(start), **LESS)
+    (start / "model" / "fewtag.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"train.start: .* is damaged"):
+        train(shop, tmp_path / "run", method="metats", train__start=str(start), **LESS)
+    with pytest.raises(ConfigError, match="has another encoder than this run"):
+        train(
+            shop,
+            tmp_path / "run",
+            method="metats",
+            encoder=str(save_checkpoint(tmp_path / "bert", "bert")),
+            train__start=str(multi),
+            **LESS,
+        )
+
+
+def test_a_comparison_shares_one_start(shop: Path, tmp_path: Path) -> None:
+    corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
+    methods = ["supervised-multi", "bond-hard", "metats", "supervised-full"]
+    found = compare(corpus, methods, out=tmp_path, labeled=["30%"], seeds=2, settings=QUICK, bootstrap=0, shared_start=True)
+    runs = {(each.method, each.seed): each for each in found.results.runs}
+    for seed in (1, 2):
+        start = runs["supervised-multi", seed]
+        assert {name: runs[name, seed].start for name in methods} == {
+            "supervised-multi": "", "bond-hard": start.cell, "metats": start.cell, "supervised-full": ""
+        }  # fmt: skip
+        assert runs["metats", seed].passes == start.passes + 12 * 14 + 3 * 6
+    assert "go on from the supervised-multi of their seed" in str(found)
+    again = compare(corpus, methods, out=tmp_path, labeled=["30%"], seeds=2, settings=QUICK, bootstrap=0, shared_start=True)
+    assert again.results == found.results
+    with pytest.raises(ConfigError, match="a shared start needs supervised-multi"):
+        compare(corpus, methods[1:], out=tmp_path, labeled=["30%"], seeds=2, settings=QUICK, bootstrap=0, shared_start=True)
