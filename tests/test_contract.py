@@ -57,6 +57,13 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         "metats",
         {"labels": "sample", "stop_gradient": False, "student_steps": 2, "feedback": {"look": "train"}, "clean_pass": "train"},
     ),
+    "metats, read differently again": (
+        "metats",
+        {
+            **{"heard": 6, "supervised": "mixed", "reduction": "sentence", "threshold_on": "tempered"},
+            **{"noise_on": "all", "noise_place": "last", "weight_reg": 0.5},
+        },
+    ),
     "metats, averaged": ("metats", {"student_average": 0.9}),
 }
 NAMES = sorted({*METHODS, *VARIANTS})
@@ -84,9 +91,9 @@ def draw(method: Method) -> Any:
         pool = [s for some in known.values() for s in some] if stage.mixed else known[language]
         labeled = batcher.batch(chooser.sample(pool, min(4, len(pool))), labeled=True)
         raw = batcher.batch(chooser.sample(RAW[language], 4), labeled=False) if stage.draws == "both" else None
-        if stage.fold is None or raw is None:
+        if not stage.has_judge:
             return labeled, raw
-        return labeled, raw, batcher.batch(fold, labeled=True)
+        return labeled, raw, batcher.batch(fold or known[language][: stage.heard or 4], labeled=True)
 
     return drawn
 

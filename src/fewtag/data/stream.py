@@ -24,7 +24,7 @@ class Draw:
     """Sentences for one step.
 
     Args:
-        language: theirs; ``"mixed"`` when several are drawn at once.
+        language: theirs; ``"mixed"`` when labeled ones of several are drawn and no unlabeled ones.
         labeled: with gold tags.
         unlabeled: without; tags are None even where gold exists.
     """
@@ -72,7 +72,7 @@ class Stream:
         unlabeled_batch_size: unlabeled sentences a draw; 0 for none.
         exponent: a language is drawn in proportion to n^exponent, n its unlabeled sentences (its labeled ones where there are no
             unlabeled at all); ambiguity A23.
-        mixed: draw labeled sentences of all languages at once, each once per epoch.
+        mixed: draw labeled sentences of all languages at once, each once per epoch; unlabeled ones are of one language all the same.
         weights: by language, multiplies how often it is drawn; 1 where none is given.
 
     Raises:
@@ -124,9 +124,10 @@ class Stream:
     def draw(self, step: int) -> Draw:
         """The draw of a step; the same whatever was drawn before."""
         size, raw_size = self._sizes
-        if self._mixed:
-            return Draw("mixed", self._mix.take(step * size, size), ())
+        mix = self._mix.take(step * size, size) if self._mixed else ()
+        if self._mixed and not self._unlabeled:
+            return Draw("mixed", mix, ())
         language, times = self._language(step)
-        labeled = self._labeled[language].take(times * size, size) if language in self._labeled else ()
+        labeled = mix or (self._labeled[language].take(times * size, size) if language in self._labeled else ())
         unlabeled = self._unlabeled[language].take(times * raw_size, raw_size) if language in self._unlabeled else ()
         return Draw(language, labeled, unlabeled)

@@ -56,6 +56,11 @@ class Pass:
     graph: bool = True
 
 
+def _noised(part: Pass, vectors_BLD: Tensor, place: str) -> Tensor:
+    """Vectors of one place with the noise that is for it, if any."""
+    return part.noise(vectors_BLD, part.batch.inputs) if part.noise and getattr(part.noise, "place", "embeddings") == place else vectors_BLD
+
+
 class Learner:
     """A tagger with its own optimizer.
 
@@ -129,10 +134,11 @@ class Learner:
         encoder = self.tagger.encoder
         plain = {id(part.batch): encoder.embed(part.batch.inputs) for part in parts}
         key.apply(self.name, f"{purpose}, noise")
-        embeddings = [p.noise(plain[id(p.batch)], p.batch.inputs) if p.noise else plain[id(p.batch)] for p in parts]
+        embeddings = [_noised(p, plain[id(p.batch)], "embeddings") for p in parts]
         key.apply(self.name, purpose)
         vectors = encoder.encode_many(embeddings, [part.batch.inputs for part in parts], [part.dropout for part in parts])
         self._count(vectors)
+        vectors = [_noised(part, each, "last") for part, each in zip(parts, vectors, strict=True)]
         key.apply(self.name, f"{purpose}, head")  # the first part's random numbers do not depend on how many come after it
         return [self.tagger.tag(each, part.batch, part.dropout) for each, part in zip(vectors, parts, strict=True)]
 

@@ -33,6 +33,17 @@ class Term:
         return self.total / over_ranks(self.count).clamp(min=1)
 
 
+def per_sentence(mask_BT: Tensor) -> Tensor:
+    """weights_BT that make a mean over the tokens of a mask the mean over rows of each row's own mean (ambiguity A9).
+
+    Args:
+        mask_BT: tokens that count; rows without any have no part in the mean.
+    """
+    tokens_B = mask_BT.sum(-1)
+    average = over_ranks(tokens_B.sum()) / over_ranks((tokens_B > 0).sum()).clamp(min=1)
+    return (average / tokens_B.clamp(min=1)).unsqueeze(-1).expand(mask_BT.shape)
+
+
 def precise(logits_BTC: Tensor) -> Tensor:
     """The same in float32, or in float64 where it is so already: losses are never taken in half precision."""
     return logits_BTC if logits_BTC.dtype == torch.float64 else logits_BTC.float()

@@ -121,9 +121,16 @@ def hard(logits_BTC: Tensor, token_mask_BT: Tensor) -> Tensor:
     return logits_BTC.detach().argmax(-1).where(token_mask_BT, torch.full_like(token_mask_BT, IGNORED, dtype=torch.long))
 
 
-def confident(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> Tensor:
-    """mask_BT of tokens whose highest probability is above epsilon (paper 3.3, the indicator in L_reg; strictly above, so 1 keeps none)."""
-    highest_BT = precise(logits_BTC.detach()).softmax(-1).amax(-1)
+def confident(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float, temperature: float = 1.0) -> Tensor:
+    """mask_BT of tokens whose highest probability is above epsilon (paper 3.3, the indicator in L_reg; strictly above, so 1 keeps none).
+
+    Args:
+        logits_BTC: the teacher's.
+        token_mask_BT: tokens that count.
+        threshold: epsilon.
+        temperature: of the probability that is compared (ambiguity A12).
+    """
+    highest_BT = sharpen(logits_BTC, temperature).amax(-1)
     return token_mask_BT & (highest_BT > threshold)
 
 

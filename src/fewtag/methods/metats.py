@@ -18,7 +18,7 @@ from fewtag.learning.average import follow
 from fewtag.learning.confidence import Confidence, ConfidenceConfig
 from fewtag.learning.feedback import Feedback, FeedbackConfig
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
-from fewtag.learning.losses import cross_entropy, soft_cross_entropy
+from fewtag.learning.losses import cross_entropy, per_sentence, soft_cross_entropy
 from fewtag.learning.noise import GaussianNoise
 from fewtag.learning.pseudo_labels import confident, label, scaled, sharpen
 from fewtag.learning.seeding import Key
@@ -34,10 +34,14 @@ class MetaTSConfig(Config):
 
     noise_variance: NonNegativeFloat = 0.01  # sigma^2, Table 2 (O-NER)
     noise_relative: bool = True  # sigma in units of the embeddings' rms, so that it means the same for every encoder; printed: absolute
+    noise_on: Literal["words", "all"] = "words"  # A18
+    noise_place: Literal["embeddings", "last"] = "embeddings"  # A17
     temperature: PositiveFloat = 0.7  # tau, Table 2
     temperature_mode: Literal["sharpen", "literal"] = "sharpen"  # A11
-    threshold: Share = 0.6  # epsilon, Table 2; compared with the untempered probability (A12)
+    threshold: Share = 0.6  # epsilon, Table 2
+    threshold_on: Literal["raw", "tempered"] = "raw"  # A12: the probability as printed, or after the temperature, as MPL's code has it
     denominator: Literal["all", "kept"] = "all"  # A13: the printed sum divides by every token
+    reduction: Literal["token", "sentence"] = "token"  # A9: mean over the batch's tokens, or over its sentences of each one's mean
     labels: Literal["hard", "sample", "soft", "reweighted", "soft-high"] = "hard"  # Eq. 2 (A2); the soft ones are Table 7's (A32, A33)
     label_threshold: Share = 0.9  # of soft-high, as in BOND (A33)
     label_smoothing: Share = 0.15  # section 5; student and teacher targets (A10)
@@ -48,6 +52,8 @@ class MetaTSConfig(Config):
     student_steps: PositiveInt = 1  # A3: gradient steps on one batch of pseudo-labels before the student is heard
     clean_pass: Literal["eval", "train"] = "eval"  # A19: mode of the teacher's pseudo-labeling pass
     feedback: FeedbackConfig = FeedbackConfig()
+    heard: NonNegativeInt = 0  # A6: labeled sentences of the language that judge, drawn apart; 0: those that L_sup uses
+    supervised: Literal["language", "mixed"] = "language"  # A36: L_sup on the language of the step, as printed, or on all of them
     warmup: bool = True  # A24: the teacher first learns from the labeled sentences
     student_init: Literal["teacher", "encoder"] = "teacher"  # A24; prototype: a pre-trained student must start warm
     finetune: bool = True  # 3.4
@@ -87,7 +93,7 @@ class MetaTS(Method):
         # Nobody asks the student where its answer has no weight.
         self.feedback = Feedback(config.feedback if config.weight_meta else config.feedback.model_copy(update={"kind": "none"}))
         self.confidence = Confidence(config.confidence, len(self.teacher.tagger.tag_set))
-        self.noise = GaussianNoise(config.noise_variance, relative=config.noise_relative)
+        self.noise = GaussianNoise(config.noise_variance, config.noise_relative, config.noise_on, config.noise_place)
         self._remember()
 
     def _remember(self) -> None:
@@ -106,7 +112,7 @@ class MetaTS(Method):
             labeled: X, Y of the language.
             unlabeled: raw sentences of the same language.
             key: of this step.
-            judge: labeled sentences that neither network was trained on; None lets X, Y judge (the paper).
+            judge: other labeled sentences of the language to judge by; None lets X, Y judge (the paper).
 
         Returns:
             The named losses, the feedback and the kept share, without graphs.
@@ -120,7 +126,8 @@ class MetaTS(Method):
         # 3.2 the student learns from the teacher's pseudo-labels
         key.apply("teacher", "labels")
         pseudo = label(c.labels, clean_BTC, mask_BT, c.label_threshold)  # Eq. 2
-        pseudo = replace(pseudo, weights_BT=self.confidence.weights(clean_BTC, mask_BT))
+        even_BT, labeled_even_BT = self._reduction(mask_BT), self._reduction(labeled.token_mask_BT)
+        pseudo = replace(pseudo, weights_BT=_product(self.confidence.weights(clean_BTC, mask_BT), even_BT))
         heard = labeled if judge is None else judge
         before = self.feedback.before(student, heard, key)  # L_S,lab at t
         for again in range(c.student_steps):
@@ -131,8 +138,8 @@ class MetaTS(Method):
             follow(self.average, student, key.step, c.student_average)
         told = self.feedback.after(student, heard, before, step, unlabeled, pseudo, key)  # L_S,lab at t + 1; lambda_meta, with its sign
         # 3.3 the teacher learns from labels, from consistency under noise, and from the feedback
-        sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean  # Eq. 4
-        keep_BT = confident(clean_BTC, mask_BT, c.threshold)  # I(z_max)
+        sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing, weights_BT=labeled_even_BT).mean  # Eq. 4
+        keep_BT = confident(clean_BTC, mask_BT, c.threshold, 1.0 if c.threshold_on == "raw" else c.temperature)  # I(z_max)
         reg = self._regularization(clean_BTC, noised_BTC, keep_BT, mask_BT)  # L_reg
         meta = told.meta(clean_BTC, pseudo)  # L_meta; a scalar has no gradient through soft labels (A32)
         self.said = Said.of(unlabeled, clean_BTC, told.mean(pseudo))
@@ -160,6 +167,9 @@ class MetaTS(Method):
             for name, term in terms.items()
         }
 
+    def _reduction(self, mask_BT: Tensor) -> Tensor | None:
+        return per_sentence(mask_BT) if self.config.reduction == "sentence" else None
+
     def _regularization(self, clean_BTC: Tensor, noised: list[Tensor], keep_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """L_reg: the noised pass agrees with the clean one where that is confident (paper 3.3)."""
         c = self.config
@@ -186,8 +196,8 @@ class MetaTS(Method):
             lambda: self._begin_warmup(fold), False, "supervised", fold=fold,
         )  # fmt: skip
         interact = Stage(
-            f"interact{suffix}", self.step, scored, "both", False, lambda: self._begin_interact(fold), False, "semi_supervised",
-            share=share, fold=fold, rivals=(self.teacher,) if c.keep_teacher else (),
+            f"interact{suffix}", self.step, scored, "both", c.supervised == "mixed", lambda: self._begin_interact(fold), False,
+            "semi_supervised", share=share, fold=fold, heard=c.heard, rivals=(self.teacher,) if c.keep_teacher else (),
         )  # fmt: skip
         return [warm, interact] if c.warmup else [interact]
 
@@ -236,3 +246,8 @@ class MetaTS(Method):
         super().restore(state)
         self.feedback.restore(state["feedback"])
         self.confidence.restore(state["confidence"])
+
+
+def _product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    """Of weights, None being 1."""
+    return b if a is None else a if b is None else a * b

@@ -51,10 +51,10 @@ class Stage:
     Args:
         name: unique within the method.
         step: takes a labeled and an unlabeled batch of one language and a key, does its own descents, returns named losses. Where the
-            stage has a fold and draws both kinds, a batch of the fold follows as a fourth.
+            stage draws both kinds and has a fold, a ``heard`` size, or mixed labels, a labeled batch of the language that judges follows.
         scored: the learner that is evaluated; its best weights are put back when the stage ends.
         draws: what a step is given: ``"labeled"``, ``"both"`` or ``"raw"``.
-        mixed: True draws labeled sentences of all languages at once.
+        mixed: True draws labeled sentences of all languages at once; raw ones are of one language all the same.
         begin: called once before the first step.
         score_start: whether the state before the first step competes for the best.
         effort: which entry of the training budget it takes: ``"supervised"``, ``"semi_supervised"``, ``"finetune"`` or ``"pretraining"``.
@@ -62,6 +62,7 @@ class Stage:
         fold: labeled sentences kept from it; None keeps none.
         evaluated: False for a stage whose learner is no tagger yet; it goes on for its steps and its last weights stay.
         raw_batch: raw sentences a step; None: the run's.
+        heard: labeled sentences of the batch that judges, drawn apart; 0: as many as a step learns from.
         rivals: other learners that are scored beside ``scored``; the best of all that a run has seen can be delivered.
     """
 
@@ -75,9 +76,15 @@ class Stage:
     effort: str
     share: float = 1.0
     fold: Fold | None = None
+    heard: int = 0
     rivals: tuple[Learner, ...] = ()
     evaluated: bool = True
     raw_batch: int | None = None
+
+    @property
+    def has_judge(self) -> bool:
+        """Whether a step is given a labeled batch besides the one it learns from."""
+        return self.draws == "both" and (self.fold is not None or self.heard > 0 or self.mixed)
 
 
 @dataclass(frozen=True, slots=True)

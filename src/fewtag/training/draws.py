@@ -70,7 +70,7 @@ class Draws:
         self._streams: dict[str, Stream] = {}
 
     def __call__(self, stage: Stage, step: int) -> tuple[Batch | None, ...]:
-        """The labeled and the unlabeled batch of a step, None for the kind the stage does not draw; then a batch of its fold, if any.
+        """The labeled and the unlabeled batch of a step, None for the kind the stage does not draw; then the batch that judges, if any.
 
         Raises:
             ConfigError: when a language has too few labeled sentences for the stage's folds.
@@ -78,7 +78,7 @@ class Draws:
         drawn = self._stream(stage).draw(step)
         labeled = self._batcher.batch(drawn.labeled, labeled=True).to(self._device) if drawn.labeled else None
         unlabeled = self._batcher.batch(drawn.unlabeled, labeled=False).to(self._device) if drawn.unlabeled else None
-        if stage.fold is None or stage.draws != "both":
+        if not stage.has_judge:
             return labeled, unlabeled
         heard = self._stream(stage, heard=True).draw(step).labeled  # of the same language: a stream's languages are drawn by its raw text
         return labeled, unlabeled, self._batcher.batch(heard, labeled=True).to(self._device)
@@ -103,10 +103,10 @@ class Draws:
                 labeled,
                 unlabeled,
                 seed=self._seed,
-                batch_size=self._sizes[0],
+                batch_size=(heard and stage.heard) or self._sizes[0],
                 unlabeled_batch_size=(stage.raw_batch or self._sizes[1]) if unlabeled else 0,
                 exponent=self._exponent,
                 weights=self._weights if unlabeled else {},
-                mixed=stage.mixed,
+                mixed=stage.mixed and not heard,
             )
         return self._streams[name]
