@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from fewtag.methods import METHODS
+from fewtag.learning.learner import LearnerConfig
+from fewtag.methods import METHODS, resolve
 from fewtag.methods.method import Budget
 from fewtag.tagger import Tagger
 from fewtag.training.fit import Position, Progress, Scored, fit
 from fewtag.training.guard import START, Candidates, Verdict
-from test_contract import build, draw
+from test_contract import build, draw, make_tagger
 
 
 def run(scores: list[float], guard: bool, name: str = "metats") -> tuple[Any, list[Progress], list[dict[str, Tensor]]]:
@@ -29,6 +30,10 @@ def run(scores: list[float], guard: bool, name: str = "metats") -> tuple[Any, li
 
     running = fit(method, position, seed=5, draw=draw(method), budget=lambda stage: Budget(2, 2, 9), evaluate=scripted, guard=guard)
     return method, list(running), seen
+
+
+def build_with(**values: Any) -> Any:
+    return METHODS["metats"].method(resolve("metats", values), make_tagger, LearnerConfig(lr=0.01))
 
 
 def delivered(method: Any) -> dict[str, Tensor]:
@@ -88,3 +93,31 @@ def test_rows_that_are_measured_are_not_guarded() -> None:
     """A comparison with the paper's rows is of what their training ends with."""
     assert METHODS["metats"].guard
     assert not any(row.guard for name, row in METHODS.items() if name.startswith(("metats-paper", "bond", "mean-teacher", "vat", "noisy")))
+
+
+def test_the_blend_of_teacher_and_student_by_hand() -> None:
+    """Every weight of the blend is the mean of the two networks'; looking at it changes neither of them."""
+    method = build_with(blend=True)
+    interact = method.stages()[1]
+    assert [each.name for each in interact.rivals] == ["teacher", "blend"]
+    for value, each in ((1.0, method.teacher), (4.0, method.student)):
+        for weight in each.tagger.parameters():
+            weight.data.fill_(value)
+    with interact.rivals[1].settled() as tagger:
+        assert all(bool((weight == 2.5).all()) for weight in tagger.parameters())
+    assert all(bool((weight == 1.0).all()) for weight in method.teacher.tagger.parameters())
+    assert "blend" not in method.learners()
+
+
+def test_the_blend_can_be_delivered() -> None:
+    """Dev scores: warm-up, student, teacher, blend, start and end of fine-tuning."""
+    method, position, script = build_with(blend=True), Position(), iter([60.0, 50.0, 40.0, 70.0, 50.0, 55.0])
+    kept: list[dict[str, Tensor]] = []
+
+    def scripted(tagger: Tagger) -> Scored:
+        kept.append({key: value.clone() for key, value in tagger.state_dict().items()})
+        return Scored(next(script), {"de": 1.0})
+
+    events = list(fit(method, position, seed=5, draw=draw(method), budget=lambda stage: Budget(2, 2, 9), evaluate=scripted, guard=True))
+    verdict = events[-1].verdict
+    assert verdict is not None and verdict.chosen == "blend" and same(delivered(method), kept[3])

@@ -1,10 +1,43 @@
-"""The exponential moving average of a tagger's weights: the teacher of Mean Teacher (Tarvainen and Valpola, NeurIPS 2017)."""
+"""Averages of weights: over time, the teacher of Mean Teacher (Tarvainen and Valpola, NeurIPS 2017), and over networks."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
 from fewtag.learning.learner import Learner
+from fewtag.tagger.tagger import Tagger
+
+
+class Blend:
+    """The mean of several learners' weights, to be looked at as if it were one: a tagger at the price of one (Wortsman et al., ICML 2022).
+
+    It means something where the learners go back to one start.
+
+    Args:
+        name: what it is called.
+        learners: at least one, of one shape; read, never changed.
+        tagger: of the same shape; holds the mean while it is looked at.
+    """
+
+    def __init__(self, name: str, learners: Sequence[Learner], tagger: Tagger) -> None:
+        self.name, self._learners, self._tagger = name, learners, tagger
+
+    @contextmanager
+    def settled(self) -> Iterator[Tagger]:
+        """The tagger with the mean of the weights of now."""
+        own = self._tagger.state_dict()
+        with torch.no_grad():
+            for number, learner in enumerate(self._learners, 1):
+                with learner.settled() as tagger:
+                    for name, value in tagger.state_dict().items():
+                        if number == 1 or not value.is_floating_point():
+                            own[name].copy_(value)
+                        else:
+                            own[name].lerp_(value, 1 / number)
+        yield self._tagger
 
 
 @torch.no_grad()

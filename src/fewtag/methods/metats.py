@@ -14,7 +14,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from fewtag.config import Config, Share
-from fewtag.learning.average import follow
+from fewtag.learning.average import Blend, follow
 from fewtag.learning.confidence import Confidence, ConfidenceConfig
 from fewtag.learning.feedback import Feedback, FeedbackConfig
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
@@ -64,6 +64,7 @@ class MetaTSConfig(Config):
     student_average: Share = 0.0  # decay of a moving average of the student, which is then what is scored and tuned; 0: none
     diagnose_every: NonNegativeInt = 50  # steps between measurements of the terms' gradients; 0: never
     keep_teacher: bool = True  # score the teacher as well, so that a guarded run can deliver it
+    blend: bool = False  # and the mean of both networks' weights
 
     @field_validator("folds")
     @classmethod
@@ -94,6 +95,7 @@ class MetaTS(Method):
         self.feedback = Feedback(config.feedback if config.weight_meta else config.feedback.model_copy(update={"kind": "none"}))
         self.confidence = Confidence(config.confidence, len(self.teacher.tagger.tag_set))
         self.noise = GaussianNoise(config.noise_variance, config.noise_relative, config.noise_on, config.noise_place)
+        self.blend = Blend("blend", (self.teacher, self.average or self.student), make_tagger("average")) if config.blend else None
         self._remember()
 
     def _remember(self) -> None:
@@ -197,9 +199,12 @@ class MetaTS(Method):
         )  # fmt: skip
         interact = Stage(
             f"interact{suffix}", self.step, scored, "both", c.supervised == "mixed", lambda: self._begin_interact(fold), False,
-            "semi_supervised", share=share, fold=fold, heard=c.heard, rivals=(self.teacher,) if c.keep_teacher else (),
+            "semi_supervised", share=share, fold=fold, heard=c.heard, rivals=self._rivals(),
         )  # fmt: skip
         return [warm, interact] if c.warmup else [interact]
+
+    def _rivals(self) -> tuple[Learner | Blend, ...]:
+        return (*((self.teacher,) if self.config.keep_teacher else ()), *((self.blend,) if self.blend else ()))
 
     def _begin_warmup(self, fold: Fold | None) -> None:
         if fold is not None and fold.number:

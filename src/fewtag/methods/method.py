@@ -9,6 +9,7 @@ from typing import Any, Concatenate
 
 from torch import Tensor
 
+from fewtag.learning.average import Blend
 from fewtag.learning.learner import Learner
 from fewtag.learning.seeding import Key
 from fewtag.tagger.batch import Batch, Window
@@ -77,7 +78,7 @@ class Stage:
     share: float = 1.0
     fold: Fold | None = None
     heard: int = 0
-    rivals: tuple[Learner, ...] = ()
+    rivals: tuple[Learner | Blend, ...] = ()
     evaluated: bool = True
     raw_batch: int | None = None
 
