@@ -10,7 +10,7 @@ DATA ?= runs/demo/queries-0.05
 RESULT ?= runs/bench/raw_text.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all coverage check format bench clean
+.PHONY: help install demo test test-all coverage check format bench tables clean
 
 help: ## list what make can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ format: install ## put imports in order and mend what ruff can mend
 bench: install ## what raw text is worth on DATA (default: the demo's corpus): five seeds, paired
 	@test -d $(DATA) || $(PY) -m fewtag.cli corpus $(DATA) --scale 0.05
 	$(PY) benchmarks/raw_text.py $(DATA) --labeled 1% --seeds 5 -o $(RESULT)
+
+tables: install ## make every table of the documents anew from benchmarks/results
+	$(PY) benchmarks/tables.py
 
 clean: ## remove caches, build leftovers and the demo's output; .venv and other runs stay
 	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov runs/demo

@@ -42,9 +42,7 @@ def main() -> None:
     plan = CurveConfig(points=options.points, seeds=options.seeds)
     outlook = measure(config, plan, options.runs / options.data.name, listener=lambda said: print(said, file=sys.stderr, flush=True))
     cases = [
-        case(language, outlook.measurements, plan, int(hidden))
-        for hidden in options.hide.split(",")
-        for language in outlook.forecasts
+        case(language, outlook.measurements, plan, int(hidden)) for hidden in options.hide.split(",") for language in outlook.forecasts
     ]
     pairs = "".join(f" --set {pair}" for pair in options.pairs)
     found = {

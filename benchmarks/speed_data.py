@@ -55,8 +55,6 @@ def main() -> None:
     )
 
 
-
-
 def reading(path: Path, rounds: int) -> dict[str, Any]:
     """The file to sentences: line by line, by distinct lines, and from the cache."""
 

@@ -9,6 +9,7 @@ ours, round by round. bfloat16 is measured where the processor has it; elsewhere
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import resource
 import sys
@@ -42,6 +43,7 @@ from fewtag.text.tags import TagSet
 from material import encoder_folder, machine, texts
 from plain_metats import PlainMetaTS
 
+BASE = "theirs, fp32"
 SUPERVISED = [("minilm", "short", 8, 24), ("minilm", "sentences", 32, 4), ("mbert", "short", 8, 3), ("mbert", "sentences", 8, 2)]
 METATS = [("minilm", "short", 8, 6), ("minilm", "sentences", 8, 4), ("mbert", "short", 8, 2)]
 
@@ -64,8 +66,12 @@ def main() -> None:
             if options.only not in name:
                 continue
             setting = Setting(encoder, texts_kind, batch, steps)
-            sides = setting.supervised(fast) if kind == "supervised" else setting.metats(fast)
-            row = {"name": name, "tokens_a_step": setting.subwords / steps, **alternate(sides, options.rounds, "theirs, fp32")}
+            row: dict[str, Any] = {"name": name, "tokens_a_step": setting.subwords / steps}
+            for together in setting.groups(kind, fast):
+                sides = {side: setting.side(kind, side) for side in together}
+                row = {**alternate(sides, options.rounds, BASE), **row}
+                del sides
+                gc.collect()
             row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             if kind == "supervised":
                 ours = "ours, bf16" if fast else "ours, fp32"
@@ -128,12 +134,21 @@ class Setting:
         attention = sum(4 * layers * width * len(f["input_ids"]) ** 2 for f in self.features)
         return 3.0 * (linear * self.subwords + attention)
 
-    # ---- supervised
+    def groups(self, kind: str, fast: bool) -> list[list[str]]:
+        """Which sides take turns. All of them, where their weights, gradients and moments fit into memory side by side."""
+        others = ["ours, fp32", *(["theirs, bf16", "ours, bf16"] if fast else [])]
+        large = kind == "metats" and self._model().num_parameters() > 1e8
+        return [[BASE, other] for other in others] if large else [[BASE, *others]]
 
-    def supervised(self, fast: bool) -> dict[str, Callable[[], Timed | None]]:
-        """The Trainer against our supervised step."""
-        sides = {"theirs, fp32": self._trainer(False), "ours, fp32": self._supervised(False)}
-        return {**sides, "theirs, bf16": self._trainer(True), "ours, bf16": self._supervised(True)} if fast else sides
+    def side(self, kind: str, name: str) -> Callable[[], Timed | None]:
+        """One that competes: the Trainer against our supervised step, or the plain MetaTS step against ours.
+
+        In MetaTS each batch serves once as labels and once as raw text of the batch before.
+        """
+        bf16 = name.endswith("bf16")
+        if name.startswith("theirs"):
+            return self._trainer(bf16) if kind == "supervised" else self._plain(bf16)
+        return self._supervised(bf16) if kind == "supervised" else self._metats(bf16)
 
     def _trainer(self, bf16: bool) -> Callable[[], Timed | None]:
         watch = Watch()
@@ -156,13 +171,6 @@ class Setting:
                 step(batcher.batch(some, labeled=True), None, Key(0, "bench", number))
 
         return work
-
-    # ---- MetaTS
-
-    def metats(self, fast: bool) -> dict[str, Callable[[], Timed | None]]:
-        """The plain step against ours; the second half of the batches serves as raw text of the first, and the other way around."""
-        sides = {"theirs, fp32": self._plain(False), "ours, fp32": self._metats(False)}
-        return {**sides, "theirs, bf16": self._plain(True), "ours, bf16": self._metats(True)} if fast else sides
 
     def _plain(self, bf16: bool) -> Callable[[], Timed | None]:
         plain, collate = PlainMetaTS(self._model(), self._model(), bf16), DataCollatorForTokenClassification(self.tokenizer)

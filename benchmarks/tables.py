@@ -15,6 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fewtag.experiments.render import as_markdown
+from fewtag.experiments.results import Results
+from fewtag.experiments.tables import ablation_table, main_table
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "performance.md")
@@ -58,14 +62,29 @@ def growth_table(found: dict[str, Any]) -> str:
 
 def training_table(found: dict[str, Any]) -> str:
     """Training beside the Trainer and a plain MetaTS step: median ratio of CPU time with its range, share of the peak, memory."""
-    head = "| what | tokens a step | times faster | range | share of the matmul peak | peak MB so far |"
-    lines = [head, "|---|---:|---:|---:|---:|---:|"]
+    fast = "ours, bf16" in found["rows"][0]
+    head = ["what", "tokens a step", "ours fp32 over theirs fp32", "range"]
+    head += ["**ours bf16 over theirs fp32**", "range", "ours bf16 over theirs autocast"] if fast else []
+    head += ["share of the matmul peak", "peak MB so far"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for row in found["rows"]:
-        ratio = row["ours, fp32"]["cpu_ratio"]
         share = f"{100 * row['share_of_peak']:.0f} %" if "share_of_peak" in row else ""
-        cells = [row["name"], f"{row['tokens_a_step']:.0f}", f"**{ratio['median']:.2f}**", f"{ratio['min']:.2f} to {ratio['max']:.2f}"]
+        cells = [row["name"], f"{row['tokens_a_step']:.0f}", *times_faster(row["ours, fp32"])]
+        if fast:
+            cells += [*times_faster(row["ours, bf16"]), f"{against(row['ours, bf16'], row['theirs, bf16']):.2f}"]
         lines.append("| " + " | ".join([*cells, share, f"{row['peak_mb']:,}"]) + " |")
     return "\n".join([*lines, "", measured(found)])
+
+
+def times_faster(side: dict[str, Any]) -> list[str]:
+    """A side's median ratio and its range."""
+    ratio = side["cpu_ratio"]
+    return [f"**{ratio['median']:.2f}**", f"{ratio['min']:.2f} to {ratio['max']:.2f}"]
+
+
+def against(ours: dict[str, Any], theirs: dict[str, Any]) -> float:
+    """How many times faster, where both were compared with the same third."""
+    return float(ours["cpu_ratio"]["median"] / theirs["cpu_ratio"]["median"])
 
 
 def prediction_table(found: dict[str, Any]) -> str:
@@ -97,9 +116,10 @@ def data_table(found: dict[str, Any]) -> str:
 
 def measured(found: dict[str, Any]) -> str:
     """The command, and the processor."""
-    note = f" {found['note'][0].upper()}{found['note'][1:]}." if "note" in found else ""
+    note = f" {found['note'][0].upper()}{found['note'][1:]}." if found.get("note") else ""
     machine = found["machine"]
-    return f"`{found['command']}` on an {machine['cpu']} ({machine['capability']}), float32.{note}"
+    threads = f"`OMP_NUM_THREADS={found['threads']} " if "threads" in found else "`"
+    return f"{threads}{found['command']}` on an {machine['cpu']} ({machine['capability']}).{note}"
 
 
 def forecasts_table(found: dict[str, Any]) -> str:
@@ -130,6 +150,31 @@ def closed(summary: dict[str, Any], method: str) -> str:
     return f"{100 * (summary[method]['mean'] - multi) / (full - multi):.0f} %"
 
 
+def embeddings_table() -> str:
+    """Whether rows of the vocabulary table that wait cost F1: lazy beside dense, seed by seed."""
+    head = ["data", "labels", "seeds", "dense", "lazy", "difference, by seed", "mean", "sd"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    commands = []
+    for name in ("slots", "absa"):
+        both = [json.loads((RESULTS / f"embeddings-{name}-{mode}.json").read_text(encoding="utf-8")) for mode in ("dense", "lazy")]
+        dense, lazy = ([run["average_f1"] for run in each["runs"]] for each in both)
+        gaps = [b - a for a, b in zip(dense, lazy, strict=True)]
+        row = [SETS[both[0]["data"]], both[0]["labeled"], str(len(gaps)), f"{statistics.mean(dense):.2f}", f"{statistics.mean(lazy):.2f}"]
+        shown = " ".join(f"{gap:+.1f}" for gap in gaps)
+        lines.append("| " + " | ".join([*row, shown, f"{statistics.mean(gaps):+.2f}", f"{statistics.stdev(gaps):.2f}"]) + " |")
+        commands += [f"`{each['command']}`" for each in both]
+    return "\n".join([*lines, "", ", ".join(commands)])
+
+
+def comparison_table(name: str) -> str:
+    """The tables of a comparison, as ``fewtag compare`` prints them but for the corpus statistics, and what to type."""
+    results = Results.load(RESULTS / f"{name}.json")
+    found = [main_table(results, group) for group in results.groups]
+    ablations = ablation_table(results)
+    found += [ablations] if ablations else []
+    return "\n\n".join([*(as_markdown(each).strip() for each in found), f"`{results.command}`"])
+
+
 def summary_table() -> str:
     """One row a data set and encoder: multi, metats, full."""
     head = "| data | labels | encoder | supervised-multi | metats | supervised-full | gap closed | seeds |"
@@ -151,6 +196,10 @@ def table(name: str) -> str:
     """The table of one result file, or the summary of all."""
     if name == "summary":
         return summary_table()
+    if name == "embeddings":
+        return embeddings_table()
+    if name.startswith("compare-"):
+        return comparison_table(name)
     found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     if "cases" in found:
         return forecasts_table(found)
