@@ -5,10 +5,8 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,8 @@ from fewtag.experiments.error_views import best_cases, worst_cases
 from fewtag.experiments.page import Code, Facts, Figures, Marked, Piece, Reading, Section, Table, Text, render
 from fewtag.experiments.record import Record
 from fewtag.experiments.run_report import run_page, write_report
+from pages import CHROMIUM, EVIL, Reader, measured
 from test_floors import WITHOUT_TORCH
-
-EVIL = "<script>alert(1)</script>"
-VOID = {"meta", "link", "br", "img", "rect", "line", "path", "circle"}
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 
 # Five sentences: right, another label, another range, nothing found where there is something, something found where there is nothing.
 GOLD = {
@@ -92,41 +87,6 @@ def _dump(path: Path, values: dict[str, Any]) -> None:
 @pytest.fixture
 def a_run(tmp_path: Path) -> Path:
     return _write_run(tmp_path)
-
-
-class Reader(HTMLParser):
-    """Reads a page; notes elements that do not close, text, table rows, ids and links."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.wrong: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.rows: list[list[str]] = []
-        self.text = ""
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open.pop() != tag:
-            self.wrong.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-        if self.open and self.open[-1] in ("td", "th"):
-            self.rows[-1][-1] += data
 
 
 def test_confusion_by_hand() -> None:
@@ -288,33 +248,12 @@ def test_a_page_of_any_blocks() -> None:
     assert page.index(">paragraph<") < page.index(">fact<") < page.index(">numbers<") < page.index("a &lt; b")
 
 
-# What a browser says of a page 390 pixels wide: how wide it would like to be, and what it asked for.
-_FRAME = """<!DOCTYPE html><body><iframe id="frame" style="width:390px;height:2000px;border:0" srcdoc="{page}"></iframe><script>
-document.getElementById("frame").addEventListener("load", event => {{
-  const inner = event.target.contentDocument, asked = event.target.contentWindow.performance.getEntriesByType("resource");
-  const said = document.createElement("p");
-  said.textContent = "measured " + inner.documentElement.scrollWidth + " " + asked.length + " " + inner.querySelectorAll("svg").length;
-  document.body.replaceChildren(said);
-}});
-</script>"""
-
-
-def _measured(page: str, folder: Path) -> tuple[int, ...]:
-    (folder / "frame.html").write_text(_FRAME.format(page=html.escape(page)), encoding="utf-8")
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=5000"]
-    command += [f"--user-data-dir={folder / 'user'}", "--dump-dom", f"file://{folder / 'frame.html'}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    found = re.search(r"measured (\d+) (\d+) (\d+)", done.stdout)
-    assert found, done.stderr
-    return tuple(map(int, found.groups()))
-
-
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 def test_a_browser_shows_it_on_a_phone_without_a_network(a_run: Path, tmp_path: Path) -> None:
     page, _ = run_page(Record.load(a_run))
-    width, asked, charts = _measured(page, tmp_path)
-    assert (width, asked) == (390, 0)
-    assert charts == page.count("<svg") >= 8
+    found = measured(page, tmp_path)
+    assert (found.width, found.asked) == (390, 0)
+    assert found.charts == page.count("<svg") >= 8
     wide = "<!DOCTYPE html><body><div style='width:600px'>x</div><img src='http://127.0.0.1:9/x.png'>"
-    width, asked, _ = _measured(wide, tmp_path)
-    assert width >= 600 and asked == 1  # the measure would notice
+    found = measured(wide, tmp_path)
+    assert found.width >= 600 and found.asked == 1  # the measure would notice

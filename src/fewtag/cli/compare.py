@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 def compare(
     dirs: Annotated[list[Path], typer.Argument(help="Data folders; each is a corpus.", metavar="DIR...")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for runs, tables and compare.json; finished runs in it are reused.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder for runs, tables, a page, compare.json; finished runs there are reused.")
+    ],
     methods: Annotated[
         str | None,
         typer.Option("-m", "--methods", help="By name, as fewtag info lists them, or all; default: those without raw text, and metats."),
@@ -141,4 +143,5 @@ def _show(done: Comparison, as_json: bool) -> None:
         return
     print(done)
     print(f"results  {done.out / 'compare.json'}")
+    print(f"page     {done.out / 'compare.html'}")
     print(f"tables   {done.out / 'compare.md'}, and LaTeX and CSV in {done.out / 'tables'}")

@@ -13,6 +13,7 @@ from fewtag.data.files import write_text
 from fewtag.errors import ConfigError
 from fewtag.experiments import render
 from fewtag.experiments.claims import RESAMPLES, compare_groups
+from fewtag.experiments.compare_page import compare_page
 from fewtag.experiments.engines import Engine, Here, engine_of
 from fewtag.experiments.grid import Watch, run_grid
 from fewtag.experiments.plan import Cell, kind_of, plan, short_name
@@ -149,7 +150,7 @@ def compare(
 
 
 def write(results: Results, out: Path) -> list[Path]:
-    """``compare.json``, ``compare.md``, and each table as Markdown, LaTeX and CSV in ``tables``.
+    """``compare.json``, ``compare.md``, the page ``compare.html``, and each table as Markdown, LaTeX and CSV in ``tables``.
 
     Args:
         results: to write.
@@ -161,7 +162,8 @@ def write(results: Results, out: Path) -> list[Path]:
     tables = all_tables(results)
     results.save(out / "compare.json", summaries=summaries(results))
     write_text(out / "compare.md", render.document(tables))
-    written = [out / "compare.json", out / "compare.md"]
+    write_text(out / "compare.html", compare_page(results))
+    written = [out / "compare.json", out / "compare.md", out / "compare.html"]
     for table in tables:
         for suffix, make in (("md", render.as_markdown), ("tex", render.latex), ("csv", render.as_csv)):
             written.append(out / "tables" / f"{table.name}.{suffix}")

@@ -7,8 +7,8 @@ Whoever has results makes blocks of them and calls `render`; what they hold is t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import ClassVar
 
@@ -41,6 +41,9 @@ class Table:
         header, rows: cells as text.
         strong: how many of the last rows are sums and stand apart.
         words: numbers of the columns that hold text rather than figures; the first always does.
+        titles: number of a row -> heading over it and those that follow.
+        best: (row, column) of cells that stand out.
+        notes: below it.
     """
 
     caption: str
@@ -48,6 +51,9 @@ class Table:
     rows: Sequence[Sequence[str]]
     strong: int = 0
     words: Sequence[int] = ()
+    titles: Mapping[int, str] = field(default_factory=dict)
+    best: Collection[tuple[int, int]] = ()
+    notes: Sequence[str] = ()
     kind: ClassVar[str] = "table"
 
 
@@ -152,4 +158,15 @@ def render(title: str, summary: str, sections: Sequence[Section]) -> str:
         summary: a sentence or two under it: what a reader in a hurry should know.
         sections: in order; those without blocks are left out.
     """
-    return _template().render(title=title, summary=summary, sections=[section for section in sections if section.blocks])
+    return _template().render(title=title, summary=summary, sections=_anchored([section for section in sections if section.blocks]))
+
+
+def _anchored(sections: Sequence[Section]) -> list[tuple[str, Section]]:
+    """Each section with an anchor that no other has: titles may differ in what an anchor leaves out, such as any letter but a to z."""
+    found: dict[str, Section] = {}
+    for section in sections:
+        anchor = section.anchor or "section"
+        while anchor in found:
+            anchor += "-too"
+        found[anchor] = section
+    return list(found.items())

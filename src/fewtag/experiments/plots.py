@@ -1,4 +1,4 @@
-"""The charts: lines with bands, horizontal bars with intervals, a heat map. Each function returns one SVG as text, made by itself alone."""
+"""The charts: lines with bands, horizontal bars with intervals, a matrix. Each function returns one SVG as text, made by itself alone."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from fewtag.experiments.svg import (
     label,
     legend,
     number,
+    ruled,
     shortened,
     tick_text,
     width_of,
 )
 
 Point = tuple[float, float]
+ROW = 19.0  # height of a row of bars or dots
 _TOP, _RIGHT, _PLOT = 22.0, WIDTH - 12.0, 190.0  # of the plotting area of a line chart
 
 
@@ -86,11 +88,9 @@ def line_chart(
     """
     xs = [x for line in lines for x, *_ in (*line.points, *line.band, *line.dots)]
     ys = [y for line in lines for _, y in (*line.points, *line.dots)] + [y for line in lines for _, *both in line.band for y in both]
-    low, high = y_range or _aired([*ys, *([] if target is None else [target])])
-    y = Scale(low, high, _TOP + _PLOT, _TOP)
-    left = max(30.0, max(width_of(tick_text(value)) for value in y.ticks()) + 12)
-    x = Scale(min(xs), max(xs), left, _RIGHT, log_x)
-    styles = _styles(lines)
+    low, high = y_range or aired([*ys, *([] if target is None else [target])])
+    x, y = area(min(xs), max(xs), low, high, log_x=log_x)
+    left, styles = x.start, _styles(lines)
     parts = [frame(x, y, x_label, y_label)]
     if target is not None:
         at = y(target)
@@ -108,10 +108,18 @@ def line_chart(
     return document("".join([*parts, keys]), _TOP + _PLOT + 36 + height, title, description)
 
 
-def _aired(values: Sequence[float]) -> tuple[float, float]:
+def aired(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of an axis that leave a little air around the values; 0 where it is near."""
     low, high = min(values), max(values)
     air = 0.06 * (high - low) or max(abs(high), 1.0) * 0.1
     return (0.0 if 0 <= low < high / 4 else low - air), high + air
+
+
+def area(x_low: float, x_high: float, y_low: float, y_high: float, *, log_x: bool = False) -> tuple[Scale, Scale]:
+    """The plotting area of a chart with two axes: their scales, with room for what stands at the ticks of y."""
+    y = Scale(y_low, y_high, _TOP + _PLOT, _TOP)
+    left = max(30.0, max(width_of(tick_text(value)) for value in y.ticks()) + 12)
+    return Scale(x_low, x_high, left, _RIGHT, log_x), y
 
 
 def _styles(lines: Sequence[Line]) -> list[tuple[str, str]]:
@@ -150,17 +158,13 @@ def bar_chart(bars: Sequence[Bar], *, title: str, description: str, x_label: str
         top: the end of the axis; None: the greatest value.
         digits: of the values behind the bars.
     """
-    row = 19.0
     left = min(130.0, max(width_of(bar.name) for bar in bars) + 12)
     values = [v for bar in bars for v in (bar.value, *(bar.interval or ())) if v is not None]
     x = Scale(0.0, top if top is not None else max([*values, 1e-9]), left, WIDTH - 44.0)
-    parts, bottom = [], row * len(bars) + 6
-    for value in x.ticks():
-        at = x(value)
-        parts.append(element("line", x1=at, x2=at, y1=4.0, y2=bottom, stroke="currentColor", stroke_opacity="0.15"))
-        parts.append(label(at, bottom + 12, tick_text(value), anchor="middle"))
+    bottom = ROW * len(bars) + 6
+    parts = [ruled(x, bottom, x_label)]
     for place, bar in enumerate(bars):
-        middle = 6 + row * place + row / 2 - 1
+        middle = 6 + ROW * place + ROW / 2 - 1
         weight = "bold" if bar.strong else None
         parts.append(label(left - 6, middle + 3.5, shortened(bar.name, left - 8), anchor="end", font_weight=weight))
         if bar.value is None:
@@ -176,7 +180,6 @@ def bar_chart(bars: Sequence[Bar], *, title: str, description: str, x_label: str
             caps = "".join(f"M{number(x(v))} {number(middle - 3.5)}v7" for v in bar.interval)
             parts.append(element("path", d=whisker + caps, fill="none", stroke="currentColor", stroke_width=1.3))
         parts.append(label(end + 5, middle + 3.5, f"{bar.value:.{digits}f}", font_weight=weight))
-    parts.append(label((left + WIDTH - 44) / 2, bottom + 27, x_label, anchor="middle"))
     return document("".join(parts), bottom + 34, title, description)
 
 
@@ -200,25 +203,76 @@ def heat_map(
         row_label, column_label: what rows and columns are.
         digits: of the percentages.
     """
-    left = min(110.0, max(width_of(name, 9) for name in rows) + 22)
+
+    def tile(value: float | None) -> Tile | None:
+        if not value:
+            return None
+        shown = f"{100 * value:.{digits}f}" if 100 * value >= 0.5 else "·"
+        return Tile(shown, COLORS[0], 0.1 + 0.9 * value, "#fff" if value > 0.75 else "currentColor")
+
+    tiles = [[tile(value) for value in some] for some in values]
+    return matrix(rows, columns, tiles, title=title, description=description, row_label=row_label, column_label=column_label)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A filled cell of a matrix.
+
+    Args:
+        text: in it.
+        fill, opacity: its color.
+        ink: the color of the text.
+    """
+
+    text: str
+    fill: str
+    opacity: float
+    ink: str = "currentColor"
+
+
+def matrix(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    tiles: Sequence[Sequence[Tile | None]],
+    *,
+    title: str,
+    description: str,
+    row_label: str,
+    column_label: str,
+    names: float = 110.0,
+    height: float = 34.0,
+) -> str:
+    """Cells in rows and columns.
+
+    Args:
+        rows, columns: names.
+        tiles: by row and column; None is an empty cell.
+        title, description: what a screen reader says.
+        row_label, column_label: what rows and columns are.
+        names: the most room for the names of rows.
+        height: the most height of a row.
+    """
+    left = min(names, max(width_of(name, 9) for name in rows) + 22)
     cell = min(34.0, (WIDTH - left - 34) / len(columns))  # the last names lean over the edge
+    height = min(cell, height)
     tall = min(90.0, max(width_of(name, 9) for name in columns) * 0.9 + 24)
     size = min(9.5, cell * 0.42)
-    side = f"translate(9 {number(tall + cell * len(rows) / 2)}) rotate(-90)"
-    parts = [label(left, 10, column_label, size=9), element("g", label(0, 0, row_label, size=9, anchor="middle"), transform=side)]
+    parts = [label(left, 10, column_label, size=9)]
+    if width_of(row_label, 9) < height * len(rows):  # one row says by its name what it is
+        side = f"translate(9 {number(tall + height * len(rows) / 2)}) rotate(-90)"
+        parts.append(element("g", label(0, 0, row_label, size=9, anchor="middle"), transform=side))
     for j, name in enumerate(columns):
         at = f"translate({number(left + cell * (j + 0.5) + 3)} {number(tall - 5)}) rotate(-65)"
         parts.append(element("g", label(0, 0, shortened(name, 76, 9), size=9), transform=at))
     for i, name in enumerate(rows):
-        top = tall + cell * i
-        parts.append(label(left - 5, top + cell / 2 + 3.2, shortened(name, left - 20, 9), size=9, anchor="end"))
-        for j, value in enumerate(values[i]):
+        top = tall + height * i
+        parts.append(label(left - 5, top + height / 2 + 3.2, shortened(name, left - 20, 9), size=9, anchor="end"))
+        for j, tile in enumerate(tiles[i]):
             x = left + cell * j
-            box = {"x": x + 0.5, "y": top + 0.5, "width": cell - 1, "height": cell - 1}
+            box = {"x": x + 0.5, "y": top + 0.5, "width": cell - 1, "height": height - 1}
             parts.append(element("rect", **box, fill="none", stroke="currentColor", stroke_opacity="0.15", stroke_width=0.6))
-            if value:
-                parts.append(element("rect", **box, fill=COLORS[0], fill_opacity=0.1 + 0.9 * value))
-                shown = f"{100 * value:.{digits}f}" if 100 * value >= 0.5 else "·"
-                ink = "#fff" if value > 0.75 else "currentColor"
-                parts.append(label(x + cell / 2, top + cell / 2 + size * 0.36, shown, anchor="middle", size=size, fill=ink))
-    return document("".join(parts), tall + cell * len(rows) + 4, title, description)
+            if tile:
+                parts.append(element("rect", **box, fill=tile.fill, fill_opacity=tile.opacity))
+                middle = (x + cell / 2, top + height / 2 + size * 0.36)
+                parts.append(label(*middle, tile.text, anchor="middle", size=size, fill=tile.ink))
+    return document("".join(parts), tall + height * len(rows) + 4, title, description)

@@ -42,14 +42,19 @@ def _rows(table: Table, show: Callable[[Cell, str], str]) -> Iterator[tuple[str,
         yield section.title, [[show(cell, name) for cell, name in zip(row, table.header, strict=True)] for row in section.rows]
 
 
-def text(table: Table) -> str:
-    """For a terminal; the spread stands beside averages only, a dozen languages are wide enough."""
+def plain_rows(table: Table) -> list[tuple[str, list[list[str]]]]:
+    """Title and rows of each section, for screens; the spread stands beside averages only, a dozen languages are wide enough."""
     narrow = len(table.header) > 8
 
     def show(cell: Cell, column: str) -> str:
         return number(cell, spread=not narrow or column == "avg") if isinstance(cell, Value) else cell
 
-    sections = list(_rows(table, show))
+    return list(_rows(table, show))
+
+
+def text(table: Table) -> str:
+    """For a terminal."""
+    sections = plain_rows(table)
     lines = aligned(table.header, [row for _, rows in sections for row in rows]).splitlines()
     shown, place = [lines[0]], 1
     for title, rows in sections:

@@ -124,6 +124,14 @@ class Results:
         """In the order of the grid."""
         return list(dict.fromkeys(run.method for run in self.runs))
 
+    @property
+    def curves(self) -> list[list[Group]]:
+        """Groups that differ in nothing but their labeled fraction, where there are several: what Figure 2 is drawn over."""
+        found: dict[tuple[str, str], list[Group]] = {}
+        for group in self.groups:
+            found.setdefault((group.corpus, group.encoder), []).append(group)
+        return [groups for groups in found.values() if len(groups) > 1]
+
     def of(self, group: Group, method: str) -> list[Run]:
         """The runs of a method, by seed."""
         return sorted((run for run in self.runs if run.group == group and run.method == method), key=lambda run: run.seed)

@@ -10,7 +10,8 @@ from typing import Any
 from fewtag.experiments.claims import AVERAGE
 from fewtag.experiments.results import Group, Results
 
-_MULTI, _FULL = "supervised-multi", "supervised-full"
+MULTI = "supervised-multi"  # what differences and the gap are counted from
+_FULL = "supervised-full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +68,33 @@ def gap_closed(results: Results, group: Group, method: str) -> float | None:
     Returns:
         1 for all of it; None for the two ends themselves, where one of them is missing, or where more labels brought nothing.
     """
-    if method in (_MULTI, _FULL):
+    if method in (MULTI, _FULL):
         return None
     languages = results.languages(group)
     scores = {
         name: {run.seed: statistics.fmean(run.f1[language] for language in languages) for run in results.of(group, name)}
-        for name in (_MULTI, method, _FULL)
+        for name in (MULTI, method, _FULL)
     }
     seeds = set.intersection(*(set(each) for each in scores.values()))
     if not seeds:
         return None
-    multi, own, full = (statistics.fmean(scores[name][seed] for seed in sorted(seeds)) for name in (_MULTI, method, _FULL))
+    multi, own, full = (statistics.fmean(scores[name][seed] for seed in sorted(seeds)) for name in (MULTI, method, _FULL))
     return (own - multi) / (full - multi) if full > multi else None
+
+
+def paired_differences(results: Results, group: Group, method: str) -> dict[int, dict[str, float]]:
+    """Method minus supervised-multi, seed by seed: labels and draws are those of the seed, so the two differ in nothing else.
+
+    Returns:
+        Seed -> language, and `AVERAGE` over them -> difference in F1 points, for the seeds that both have.
+    """
+    languages = results.languages(group)
+    multi, found = {run.seed: run for run in results.of(group, MULTI)}, {}
+    for run in results.of(group, method):
+        if run.seed in multi:
+            own = {language: run.f1[language] - multi[run.seed].f1[language] for language in languages}
+            found[run.seed] = {**own, AVERAGE: statistics.fmean(own.values())}
+    return found
 
 
 def summaries(results: Results) -> list[dict[str, Any]]:

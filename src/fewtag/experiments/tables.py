@@ -228,10 +228,8 @@ def ablation_table(results: Results) -> Table | None:
 def curve_tables(results: Results) -> list[Table]:
     """The data of Figure 2, a table for each corpus and encoder with several labeled fractions: average F1 by method and fraction."""
     tables = []
-    for corpus, encoder in dict.fromkeys((group.corpus, group.encoder) for group in results.groups):
-        groups = [group for group in results.groups if (group.corpus, group.encoder) == (corpus, encoder)]
-        if len(groups) < 2:
-            continue
+    for groups in results.curves:
+        corpus, encoder = groups[0].corpus, groups[0].encoder
         rows: list[list[Cell]] = []
         for method in results.methods:
             found = [summarize(results, group, method) for group in groups]
