@@ -16,7 +16,7 @@ from fewtag.data.queries import write_corpus
 QUICK = ["--set", "train.max_steps=40", "--set", "train.semi_supervised_steps=20", "--set", "train.finetune_steps=10"]
 VERBS = (
     *("check", "compare", "convert", "corpus", "curve", "demo", "evaluate", "info", "init", "paper", "predict"),
-    *("report", "split", "train", "tune"),
+    *("pseudo", "report", "split", "train", "tune"),
 )
 
 

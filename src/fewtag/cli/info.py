@@ -45,8 +45,9 @@ def info(json_: Annotated[bool, typer.Option("--json", help="Print one JSON obje
         print(f"  {package:14}{version or 'not installed' + (' (pip install fewtag[train])' if package in _PACKAGES[4:] else '')}")
     for kind in ("formats", "methods"):
         print(kind if kind in found else f"{kind}: known with fewtag[train]")
+        width = max(map(len, found.get(kind, ())), default=0) + 2
         for name, about in found.get(kind, {}).items():
-            print(f"  {name:20}{about}")
+            print(f"  {name:{width}}{about}")
     print(f"cache: {found['cache']}")
     for kind in ("encoders", "devices"):
         print(f"{kind}: {', '.join(found.get(kind, ['none without fewtag[train]']))}")

@@ -112,18 +112,39 @@ class Record:
             raise DataError(f"{self.folder}: the predictions of {split} are not complete; run fewtag evaluate to score the tagger anew")
         root = data_dir or Path(str(self.settings["data"]["dir"]))
         splits = ("dev", "train") if split == "dev" else (split,)  # without a dev split a run keeps a part of train aside
-        corpus = self._corpus(root, splits, list(records))
+        corpus = self.corpus(root, splits, list(records))
         gold = {sentence.id: sentence for each in splits for some in corpus.split(each).values() for sentence in some}
         found = {language: [_beside(record, gold, root) for record in some] for language, some in records.items()}
         self._check(split, found, root)
         return found
 
-    def _corpus(self, root: Path, splits: Sequence[str], languages: Sequence[str]) -> Corpus:
-        corpus = Corpus.from_dir(root, languages=languages, splits=splits)
+    def corpus(
+        self, root: Path, splits: Sequence[str], languages: Sequence[str] | None, *, use: str = "scored on", arrays: bool = False
+    ) -> Corpus:
+        """Some of the data folder, as the run found it.
+
+        Args:
+            root: where the data lie now.
+            splits, languages: which; None: all languages.
+            use: what the run did with them, for the error.
+            arrays: see `fewtag.data.corpus.Corpus.from_dir`.
+
+        Raises:
+            DataError: when the data are gone, or a file is another one than the run read.
+        """
+        corpus = Corpus.from_dir(root, languages=languages, splits=splits, arrays=arrays)
         changed = sorted(name for name, digest in corpus.files.items() if self.data["files"].get(name) not in (None, digest))
         if changed:
-            raise DataError(f"{root / changed[0]} is not the file that this run was scored on; give the old data with --data")
+            raise DataError(f"{root / changed[0]} is not the file that this run was {use}; give the old data with --data")
         return corpus
+
+    def pseudo_labels(self) -> list[dict[str, Any]]:
+        """What the run recorded of its pseudo-labels, in the order of training; empty where it recorded none.
+
+        Raises:
+            DataError: when the file is damaged.
+        """
+        return _events(self.folder / "pseudo.jsonl")
 
     def _check(self, split: str, found: Mapping[str, Sequence[Tagged]], root: Path) -> None:
         """Hold the predictions to the scores of the run: a report must not show cases of other numbers than its own."""
