@@ -120,6 +120,15 @@ def test_t_tests_and_holm_by_hand() -> None:
     assert all(claim.marks == "" for claim in daggers)
 
 
+def test_beside_the_paper_its_own_methods_are_the_rivals() -> None:
+    """metats is no method of the paper: it is compared with, but metats-paper need not beat it for a dagger."""
+    scores = {"supervised-multi": SCORES["supervised-multi"], "metats-paper": SCORES["metats"], "metats": [(90, 90.0), (91, 91), (92, 92)]}
+    runs = results_of(scores).runs
+    for beside, expected in (("o-ner", ["supervised-multi"]), ("", ["supervised-multi", "metats"])):
+        found = Results("metats-paper", runs, published=beside)
+        assert [claim.method for claim in claims(found, GROUP, {})[0]] == expected
+
+
 def test_daggers_stand_where_both_claims_hold() -> None:
     clear = results_of({**SCORES, "metats": [(60, 45.0), (62.1, 39), (64, 47)]})
     table = main_table(with_claims(clear), GROUP)

@@ -15,7 +15,7 @@ import numpy as np
 
 from fewtag.evaluation.bootstrap import Floats, generator_for, resampled_f1
 from fewtag.evaluation.significance import difference_of, holm, paired_t_test
-from fewtag.experiments.published import published_ablations
+from fewtag.experiments.published import published, published_ablations
 from fewtag.experiments.results import Group, Results, Run, counts_of
 from fewtag.training.folder import RunFolder
 
@@ -66,9 +66,14 @@ def is_ablation(method: str, ours: str) -> bool:
     return method in published_ablations() and method not in (WHOLE, ours)
 
 
-def is_rival(run: Run, ours: str) -> bool:
-    """Whether ours is to beat this method: it had the same labels (else it is the upper bound) and stands in the same table."""
-    return run.method != ours and run.kind != "all" and not is_ablation(run.method, ours)
+def is_rival(run: Run, results: Results) -> bool:
+    """Whether ours is to beat this method: it had the same labels (else it is the upper bound) and stands in the same table.
+
+    Beside the paper's numbers only methods of the paper are rivals, so that its daggers mean what they mean there.
+    """
+    if results.published and not published(results.published).row(run.method):
+        return False
+    return run.method != results.ours and run.kind != "all" and not is_ablation(run.method, results.ours)
 
 
 def compare_groups(results: Results, out: Path, *, resamples: int = RESAMPLES, seed: int = 0) -> list[dict[str, Any]]:
@@ -108,7 +113,7 @@ def claims(
     ours = {run.seed: run for run in results.of(group, results.ours)}
     rivals = {}
     for method in results.methods:
-        pairs = [(ours[run.seed], run) for run in results.of(group, method) if is_rival(run, results.ours) and run.seed in ours]
+        pairs = [(ours[run.seed], run) for run in results.of(group, method) if is_rival(run, results) and run.seed in ours]
         if pairs:
             rivals[method] = pairs
     if not rivals:

@@ -55,7 +55,7 @@ def _summary(results: Results) -> str:
     """What a reader in a hurry should know: ours and the best of the others, of the first groups."""
     told = []
     for group in results.groups[:_TOLD]:
-        names = dict.fromkeys(run.method for run in results.runs if run.group == group and is_rival(run, results.ours))
+        names = dict.fromkeys(run.method for run in results.runs if run.group == group and is_rival(run, results))
         ours, rivals = summarize(results, group, results.ours), [summarize(results, group, name) for name in names]
         best = max((each for each in rivals if each), key=lambda each: each.mean, default=None)
         parts = [f"{each.method} {_score(each)}" for each in (ours, best) if each]

@@ -122,15 +122,20 @@ def options_of(
     chosen = list(methods) or (list(CURVE_METHODS) if curve else found.methods())
     fractions = list(labeled) or (list(FRACTIONS) if curve else [found.labeled])
     notes = []
-    there = Corpus.from_dir(data, arrays=True).languages
+    chosen_languages = (settings or {}).get("data", {}).get("languages", ())
+    wanted = chosen_languages.split(",") if isinstance(chosen_languages, str) else list(chosen_languages)
+    there = wanted or Corpus.from_dir(data, arrays=True).languages
     missing, more = [x for x in found.languages if x not in there], [x for x in there if x not in found.languages]
     if missing or more:
         words = [f"{what} {', '.join(some)}" for what, some in (("without", missing), ("with", more)) if some]
-        notes.append(f"{data} is {' and '.join(words)}: averages cannot stand beside those of the paper")
+        what = "the run" if wanted else str(data)
+        notes.append(f"{what} is {' and '.join(words)}: averages cannot stand beside those of the paper")
     if encoder != ENCODER:
         notes.append(f"the encoder is {encoder}, not {ENCODER}")
     if methods and not curve:
         notes.append(f"not every method of the paper takes part: {', '.join(chosen)}")
+    if labeled:
+        notes.append(f"labels kept: {', '.join(labeled)}, not {', '.join(FRACTIONS if curve else [found.labeled])}")
     if settings:
         notes.append("settings other than the paper's were given")
     _check_encoder(encoder)
