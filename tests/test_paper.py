@@ -74,7 +74,12 @@ def test_o_ner_end_to_end_on_a_tiny_bert(shop: Path, bert: Path, tmp_path: Path)
     words = ["paper", "o-ner", "--data", shop, "--encoder", bert, "--seeds", 1, "-m", methods, "--labeled", "30%", *REDUCTIONS]
     done = fewtag(*words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    for note in ("the run is without en, es, de, nl and with pt, tr", "the encoder is", "not every method", "settings other than the paper's"):
+    for note in (
+        "the run is without en, es, de, nl and with pt, tr",
+        "the encoder is",
+        "not every method",
+        "settings other than the paper's",
+    ):
         assert note in done.stderr
     assert "paper: MetaTS" in done.stdout and "Ablations" in done.stdout and "Table 4, multilingual open-domain NER" in done.stdout
     results = Results.load(tmp_path / "runs" / "paper-o-ner" / "compare.json")
