@@ -323,3 +323,30 @@ def test_a_look_through_two_dropout_masks_hears_the_masks() -> None:
         before, after = (feedback._look(method.student, labeled, Key(0, "interact", 0), when) for when in ("before", "after"))
         heard[look] = float(after - before)
     assert heard["eval"] == heard["same-mask"] == 0.0 != heard["train"]
+
+
+def test_a_teacher_of_rate_0_is_self_training_with_a_fixed_teacher() -> None:
+    """Whatever the other settings say, the student takes plain descents on the tags of a teacher that stands still, to the bit."""
+    method = build(head=1.0, learner=DENSE, teacher_rate=0.0, weight_meta=1.0, weight_reg=1.0)
+    plain = build(head=1.0, learner=DENSE)
+    for each in (method, plain):
+        each.stages()[1].begin()
+    labeled, raw = batches(method)
+    fixed = weights(method.teacher)
+    method.teacher.tagger.eval()
+    tags_BT = method.teacher.tagger(raw).argmax(-1).where(raw.token_mask_BT, torch.tensor(IGNORED))
+    for step in range(6):
+        key = Key(0, "interact", step)
+        if step == 3:  # a resumed run does not forget the rate
+            resumed = build(head=1.0, learner=DENSE, teacher_rate=0.0, weight_meta=1.0, weight_reg=1.0)
+            resumed.restore(method.state())
+            method = resumed
+        method.step(labeled, raw, key)
+        plain.student.descend(cross_entropy(plain.student.logits(raw, key, "pseudo"), tags_BT, smoothing=0.15).mean)
+    assert not changed(fixed, method.teacher)
+    assert not changed(weights(plain.student), method.student)
+    moving = build(head=1.0, learner=DENSE)
+    moving.stages()[1].begin()
+    before = weights(moving.teacher)
+    moving.step(labeled, raw, Key(0, "interact", 0))
+    assert changed(before, moving.teacher)

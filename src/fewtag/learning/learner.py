@@ -94,16 +94,21 @@ class Learner:
         self.tagger.encoder.sparse_vocabulary(mode == "lazy")
         return mode
 
-    def restart(self) -> None:
-        """A fresh optimizer for a new stage; the weights stay as they are."""
+    def restart(self, rate: float = 1.0) -> None:
+        """A fresh optimizer for a new stage; the weights stay as they are.
+
+        Args:
+            rate: times the learning rates of the configuration; 0 keeps every weight where it is.
+        """
         c, encoder, head = self.config, self.tagger.encoder, self.tagger.head
         lr = encoder.learning_rate if c.lr == "auto" else c.lr
         ratio = {"auto": encoder.head_learning_rate / encoder.learning_rate, "same": 1.0}
         head_lr = lr * ratio[c.head_lr] if isinstance(c.head_lr, str) else c.head_lr
+        lr, head_lr = lr * rate, head_lr * rate
         rows = encoder.vocabulary if self._table_mode == "lazy" else None
         body = [w for w in encoder.parameters() if w.requires_grad and w is not rows]
         groups = [(body, lr), (list(head.parameters()), head_lr)]
-        self._steps = 0  # since this start
+        self._steps, self._rate = 0, rate  # since this start
         self._adam = Adam(groups, c.betas, c.epsilon, c.weight_decay)
         self._table = None if rows is None else Table(rows, lr, c.betas, c.epsilon, c.weight_decay)
 
@@ -302,11 +307,12 @@ class Learner:
     def state(self) -> dict[str, Any]:
         """Weights and optimizer state, as a nested dict of tensors."""
         table = {} if self._table is None else {"table": self._table.state()}
-        return {"weights": dict(self.tagger.state_dict()), "adam": self._adam.state(), "steps": self._steps, **table}
+        return {"weights": dict(self.tagger.state_dict()), "adam": self._adam.state(), "steps": self._steps, "rate": self._rate, **table}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a saved `state`."""
         self.take_over(state["weights"])
+        self.restart(float(state.get("rate", 1.0)))
         self._adam.restore(state["adam"])
         self._steps = int(state["steps"])
         if self._table is not None:

@@ -55,6 +55,8 @@ class MetaTSConfig(Config):
     heard: NonNegativeInt = 0  # A6: labeled sentences of the language that judge, drawn apart; 0: those that L_sup uses
     supervised: Literal["language", "mixed"] = "language"  # A36: L_sup on the language of the step, as printed, or on all of them
     warmup: bool = True  # A24: the teacher first learns from the labeled sentences
+    # Times the learning rate, while it listens; 0 is self-training with a fixed teacher. 1: one rate, as section 5 names one.
+    teacher_rate: NonNegativeFloat = 1.0
     student_init: Literal["teacher", "encoder"] = "teacher"  # A24; prototype: a pre-trained student must start warm
     finetune: bool = True  # 3.4
     # Beyond the paper. Feedback from labels that neither network has learned: round k learns without fold k, which judges; the students
@@ -215,7 +217,7 @@ class MetaTS(Method):
     def _begin_interact(self, fold: Fold | None) -> None:
         if fold is not None and fold.number and not self.config.warmup:
             self._begin_warmup(fold)
-        self.teacher.restart()
+        self.teacher.restart(self.config.teacher_rate)
         if self.config.student_init == "teacher":
             self.student.copy_from(self.teacher)
         elif fold is not None:
