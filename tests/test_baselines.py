@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
-from fewtag.learning.adversarial import adversarial_direction, unit
+from fewtag.learning.adversarial import adversarial_direction, unit, worst_divergence
 from fewtag.learning.average import follow
 from fewtag.learning.learner import Learner, LearnerConfig
-from fewtag.learning.losses import divergence, squared_distance
+from fewtag.learning.losses import Term, divergence, squared_distance
 from fewtag.learning.pseudo_labels import label, reweighted
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
@@ -207,6 +207,10 @@ def test_a_push_has_its_length_per_sentence_and_spares_padding() -> None:
     assert not direction[0, 2:].any() and not direction[2].isnan().any()
 
 
+def pushed(method: Any, raw: Batch, step: int) -> Term:
+    return worst_divergence(method.student, raw, Key(0, "smooth", step), "worst, raw", method.config)
+
+
 def test_vat_looks_through_one_dropout_mask() -> None:
     """With dropout on, the divergence of a sentence from itself is 0, and of second order in the push: masks are the same in every pass."""
     method = build("vat")
@@ -214,7 +218,7 @@ def test_vat_looks_through_one_dropout_mask() -> None:
     values = []
     for radius in (1e-6, 0.02, 0.04):
         method = build("vat", radius=radius)
-        values.append(float(method._divergence(raw, Key(0, "smooth", 3), "worst, raw").total.detach()))
+        values.append(float(pushed(method, raw, 3).total.detach()))
     assert abs(values[0]) < 1e-6 < values[1]
     assert values[2] / values[1] == pytest.approx(4.0, rel=0.15)
 
@@ -222,9 +226,9 @@ def test_vat_looks_through_one_dropout_mask() -> None:
 def test_vat_pushes_where_it_hurts_more_than_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     method = build("vat", radius=0.3)
     _, raw = batches(method)
-    worst = float(method._divergence(raw, Key(0, "smooth", 0), "worst, raw").total.detach())
-    monkeypatch.setattr("fewtag.methods.vat.adversarial_direction", lambda distance, start, mask, small, rounds: unit(start, mask))
-    chance = [float(method._divergence(raw, Key(0, "smooth", step), "worst, raw").total.detach()) for step in range(20)]
+    worst = float(pushed(method, raw, 0).total.detach())
+    monkeypatch.setattr("fewtag.learning.adversarial.adversarial_direction", lambda distance, start, mask, small, rounds: unit(start, mask))
+    chance = [float(pushed(method, raw, step).total.detach()) for step in range(20)]
     assert worst > 2 * sum(chance) / len(chance)
     assert all(p.grad is None for p in method.student.tagger.parameters())  # the search leaves no gradient behind
 

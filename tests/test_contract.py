@@ -64,6 +64,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
             **{"noise_on": "all", "noise_place": "last", "weight_reg": 0.5},
         },
     ),
+    "metats, pushed": ("metats", {"weight_student_adversary": 0.5, "weight_teacher_adversary": 0.5}),
     "metats, averaged": ("metats", {"student_average": 0.9, "blend": True}),
 }
 NAMES = sorted({*METHODS, *VARIANTS})

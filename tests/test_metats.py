@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
+from fewtag.learning.adversarial import worst_divergence
 from fewtag.learning.feedback import Feedback, FeedbackConfig
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy
@@ -350,3 +351,24 @@ def test_a_teacher_of_rate_0_is_self_training_with_a_fixed_teacher() -> None:
     before = weights(moving.teacher)
     moving.step(labeled, raw, Key(0, "interact", 0))
     assert changed(before, moving.teacher)
+
+
+def test_who_is_pushed_learns_from_it() -> None:
+    """Either network takes its descent on its own losses plus its own worst divergence on raw text; the other one's is as it was."""
+    key, after = Key(0, "interact", 0), {}
+    for name, values in {"neither": {}, "student": {"weight_student_adversary": 0.7}, "teacher": {"weight_teacher_adversary": 0.7}}.items():
+        method = build(head=1.0, learner=DENSE, weight_meta=0.0, weight_reg=0.0, **values)
+        told = method.step(*batches(method), key)
+        assert [n for n in told if n.endswith("worst")] == ([f"{name} worst"] if values else [])
+        after[name] = {"student": weights(method.student), "teacher": weights(method.teacher)}
+    for one, other in (("student", "teacher"), ("teacher", "student")):
+        same = [torch.equal(after["neither"][other][n], w) for n, w in after[one][other].items()]
+        assert all(same) and any(not torch.equal(after["neither"][one][n], w) for n, w in after[one][one].items())
+    by_hand = build(head=1.0, learner=DENSE)
+    _, raw = batches(by_hand)
+    by_hand.teacher.tagger.eval()
+    tags_BT = by_hand.teacher.tagger(raw).argmax(-1).where(raw.token_mask_BT, torch.tensor(IGNORED))
+    loss = cross_entropy(by_hand.student.logits(raw, key, "pseudo"), tags_BT, smoothing=0.15).mean
+    worst = worst_divergence(by_hand.student, raw, key, "worst", by_hand.config.adversary).mean
+    by_hand.student.descend(loss + 0.7 * worst)
+    assert all(torch.equal(w, after["student"]["student"][n]) for n, w in weights(by_hand.student).items())

@@ -6,11 +6,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
+from fewtag.config import Config
 from fewtag.encoders.encoder import Inputs
+from fewtag.learning.learner import Learner, Pass
+from fewtag.learning.losses import Term, divergence
+from fewtag.learning.parallel import over_ranks
+from fewtag.learning.pseudo_labels import sharpen
+from fewtag.learning.seeding import Key
+from fewtag.tagger.batch import Batch
 
 _TINY = 1e-12  # below this a direction is none: the prediction does not move
+
+
+class AdversaryConfig(Config):
+    """How far the embeddings are pushed, and how the direction is found."""
+
+    radius: PositiveFloat = 1.0  # of r per sentence, in root-mean-square lengths of an embedding, so that it means the same everywhere
+    small: PositiveFloat = 0.01  # xi, in the same measure: far enough for float32 to see, near enough to be second order
+    rounds: PositiveInt = 1  # of power iteration; Miyato et al. take one
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +68,35 @@ def adversarial_direction(distance: Callable[[Tensor], Tensor], start_BLD: Tenso
         (gradient_BLD,) = torch.autograd.grad(distance(change_BLD), change_BLD)
         direction_BLD = unit(gradient_BLD, mask_BL)
     return direction_BLD.detach()
+
+
+def worst_divergence(learner: Learner, batch: Batch, key: Key, purpose: str, config: AdversaryConfig) -> Term:
+    """KL(p(e) || p(e + r)) for the ``r`` of a length that raises it most; its first side is a constant.
+
+    Args:
+        learner: whose prediction; every pass of one purpose has the same dropout mask.
+        batch: of sentences, labeled or not.
+        key: of the step.
+        purpose: with the key it fixes the mask and where the search for ``r`` starts.
+        config: length and search.
+    """
+    with torch.no_grad():
+        (clean_BTC,) = learner.passes(key, purpose, Pass(batch))
+    target_BTC = sharpen(clean_BTC, 1.0)
+
+    def distance(change_BLD: Tensor) -> Tensor:
+        (moved_BTC,) = learner.passes(key, purpose, Pass(batch, noise=Shift(change_BLD)))
+        return divergence(moved_BTC, target_BTC, batch.token_mask_BT).total
+
+    with torch.no_grad():
+        embeddings_BLD = learner.tagger.encoder.embed(batch.inputs)
+    mask_BL = batch.inputs.noise_mask_BL
+    squares = embeddings_BLD.pow(2).sum(-1).where(mask_BL, embeddings_BLD.new_zeros(())).sum()
+    length = (over_ranks(squares) / over_ranks(mask_BL.sum()).clamp(min=1)).sqrt()
+    key.apply(learner.name, f"{purpose}, direction")
+    start_BLD = torch.randn_like(embeddings_BLD)
+    bf16, learner.tagger.encoder.bf16 = learner.tagger.encoder.bf16, False  # a divergence this small is below bfloat16's last digit
+    direction_BLD = adversarial_direction(distance, start_BLD, mask_BL, config.small * length, config.rounds)
+    learner.tagger.encoder.bf16 = bf16
+    (moved_BTC,) = learner.passes(key, purpose, Pass(batch, noise=Shift(config.radius * length * direction_BLD)))
+    return divergence(moved_BTC, target_BTC, batch.token_mask_BT)

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
+import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor
 
 from fewtag.config import Config, Share
+from fewtag.learning.adversarial import AdversaryConfig, worst_divergence
 from fewtag.learning.average import Blend, follow
 from fewtag.learning.confidence import Confidence, ConfidenceConfig
 from fewtag.learning.feedback import Feedback, FeedbackConfig
@@ -47,6 +49,10 @@ class MetaTSConfig(Config):
     label_smoothing: Share = 0.15  # section 5; student and teacher targets (A10)
     finetune_smoothing: Share = 0.15  # A26: as in the first stage
     weight_reg: NonNegativeFloat = 0.03  # A8: LOG.md 2026-11-24; more pulls a warmed-up teacher down; printed: 1
+    # Beyond the paper: what raw text is pushed by is not chance but the worst (virtual adversarial training), for either network
+    weight_teacher_adversary: NonNegativeFloat = 0.0
+    weight_student_adversary: NonNegativeFloat = 0.0
+    adversary: AdversaryConfig = AdversaryConfig()
     weight_meta: NonNegativeFloat = 0.001  # A8: with standardized feedback, LOG.md 2026-11-24; printed: 1
     stop_gradient: bool = True  # A15: the clean side of L_reg is a constant
     student_steps: PositiveInt = 1  # A3: gradient steps on one batch of pseudo-labels before the student is heard
@@ -137,7 +143,8 @@ class MetaTS(Method):
         for again in range(c.student_steps):
             student_BTC = student.logits(unlabeled, key, f"pseudo {again}" if again else "pseudo")
             loss = pseudo.against(student_BTC, smoothing=c.label_smoothing).mean
-            step = student.descend(loss)  # Eq. 3, one step
+            pushed = self._pushed(student, unlabeled, key, c.weight_student_adversary, f"worst {again}" if again else "worst")
+            step = student.descend(loss + c.weight_student_adversary * pushed)  # Eq. 3, one step
         if self.average is not None:
             follow(self.average, student, key.step, c.student_average)
         told = self.feedback.after(student, heard, before, step, unlabeled, pseudo, key)  # L_S,lab at t + 1; lambda_meta, with its sign
@@ -146,13 +153,17 @@ class MetaTS(Method):
         keep_BT = confident(clean_BTC, mask_BT, c.threshold, 1.0 if c.threshold_on == "raw" else c.temperature)  # I(z_max)
         reg = self._regularization(clean_BTC, noised_BTC, keep_BT, mask_BT)  # L_reg
         meta = told.meta(clean_BTC, pseudo)  # L_meta; a scalar has no gradient through soft labels (A32)
+        worst = self._pushed(teacher, unlabeled, key, c.weight_teacher_adversary, "worst")
         self.said = Said.of(unlabeled, clean_BTC, told.mean(pseudo))
         norms = self._norms(key, supervised=sup, regularization=c.weight_reg * reg, meta=c.weight_meta * meta)
-        teacher.descend(sup + c.weight_reg * reg + c.weight_meta * meta)  # L_T = L_sup + L_reg + L_meta
+        # L_T = L_sup + L_reg + L_meta
+        teacher.descend(sup + c.weight_reg * reg + c.weight_meta * meta + c.weight_teacher_adversary * worst)
         return {
             "student": loss.detach(),
             "supervised": sup.detach(),
             "regularization": reg.detach(),
+            **({"student worst": pushed.detach()} if c.weight_student_adversary else {}),
+            **({"teacher worst": worst.detach()} if c.weight_teacher_adversary else {}),
             "meta": meta.detach(),
             "lambda": told.change,
             "feedback": told.mean(pseudo),
@@ -170,6 +181,12 @@ class MetaTS(Method):
             f"gradient {name}": self.teacher.gradient(term, keep_graph=True).norm() if term.requires_grad else term.detach().float()
             for name, term in terms.items()
         }
+
+    def _pushed(self, learner: Learner, batch: Batch, key: Key, weight: float, purpose: str) -> Tensor:
+        """() the worst divergence, 0 without a pass where it has no weight."""
+        if not weight:
+            return batch.token_mask_BT.new_zeros((), dtype=torch.float32)
+        return worst_divergence(learner, batch, key, purpose, self.config.adversary).mean
 
     def _reduction(self, mask_BT: Tensor) -> Tensor | None:
         return per_sentence(mask_BT) if self.config.reduction == "sentence" else None
