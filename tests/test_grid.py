@@ -201,7 +201,8 @@ def test_variants_stand_in_the_tables(shop: Path, tmp_path: Path) -> None:
     )
     kinds = {run.method: run.kind for run in found.results.runs}
     assert kinds == {"supervised-multi": "labels", "short": "labels", "no-meta": "raw"}
-    assert "no-meta minus the method" in str(found)
+    assert "no-meta minus the method" in str(found) and "no-meta: metats with method.weight_meta=0." in str(found)
+    assert {run.method: run.variant for run in found.results.runs}["short"] == "supervised-multi with train.max_steps=6"
     with pytest.raises(ConfigError, match="not among the methods supervised-multi, short"):
         compare(corpus, ["supervised-multi"], variants=rows[:1], ours="metats", out=tmp_path, labeled=["30%"], seeds=1, settings=QUICK)
 

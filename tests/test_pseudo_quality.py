@@ -88,3 +88,15 @@ def test_what_is_kept_holds_no_gold(finished: Path) -> None:
     """Gold tags of raw text are in no file that a resumed run reads."""
     labeled = set(json.loads((finished / "data.json").read_text())["labeled_ids"]["en"])
     assert not labeled & {name for each in read_events(finished / "pseudo.jsonl") for name in each["ids"]}
+
+
+@pytest.mark.parametrize("method", ["metats", "bond-hard", "co-teaching", "noisy-student"])
+def test_a_stage_may_end_between_two_kept_steps(method: str, tmp_path: Path) -> None:
+    """15 steps, every tenth kept: what the last steps said is nobody's, least of all the fine-tuning's, which draws no raw text."""
+    source = generate("en")
+    sentences = [next(source) for _ in range(120)]
+    corpus = Corpus("made", {"en": {"train": sentences[:100], "dev": sentences[100:]}})
+    short = {"train__max_steps": 10, "train__semi_supervised_steps": 15, "train__finetune_steps": 20, "train__evaluate_every": 5}
+    train(corpus, tmp_path / "run", method=method, labeled="20", evaluation__bootstrap=0, **short)
+    kept = [(each["stage"], each["step"]) for each in read_events(tmp_path / "run" / "pseudo.jsonl")]
+    assert kept and {step for _, step in kept} == {10} and "finetune" not in {stage for stage, _ in kept}

@@ -13,6 +13,7 @@ from fewtag.data.stream import Stream
 from fewtag.encoders.compact import CompactEncoder
 from fewtag.encoders.encoder import Inputs
 from fewtag.encoders.hugging_face import HuggingFaceEncoder
+from fewtag.errors import ConfigError
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy, per_sentence
 from fewtag.learning.noise import GaussianNoise
@@ -125,6 +126,13 @@ def test_who_judges(drawn: Any) -> None:
         assert torch.equal(labeled.tag_ids_BT, same.tag_ids_BT) and torch.equal(raw.inputs.ids, same_raw.inputs.ids)
         assert judge.language == raw.language and judge.tag_ids_BT is not None and len(judge.tag_ids_BT) == 6
     assert {raw.language for _, raw in plain} == {"de", "en"}
+
+
+def test_a_judge_larger_than_the_labels_is_refused(drawn: Any) -> None:
+    most = min(len(some) for some in LABELED.values())
+    drawn(heard=most)
+    with pytest.raises(ConfigError, match=rf"method.heard = {most + 1}, and \w+ has {most} labeled sentences"):
+        drawn(heard=most + 1)
 
 
 def test_labels_of_all_languages_beside_raw_text_of_one(drawn: Any) -> None:

@@ -75,7 +75,7 @@ def test_it_resumes_to_the_bit_without_its_start(shop: Path, multi: Path, tmp_pa
 
 def test_no_gold_tag_comes_in_with_a_start(shop: Path, multi: Path, tmp_path: Path) -> None:
     other = {**LESS, "seed": 5}
-    with pytest.raises(ConfigError, match=r"learned from \d+ labeled sentences that this run is not to see, .*: use a run with the same"):
+    with pytest.raises(ConfigError, match=r"learned from \d+ labeled sentences that this run is not to see, .*: use a run on labels"):
         train(shop, tmp_path / "run", method="metats", train__start=str(multi), **other)
     assert not (tmp_path / "run").exists()
     train(shop, tmp_path / "more", method="metats", train__start=str(multi), **{**LESS, "labeled": "60%"})  # a smaller sample of one seed

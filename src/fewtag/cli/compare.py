@@ -42,7 +42,8 @@ def compare(
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Runs at a time.")] = 1,
     engine: Annotated[str, typer.Option("--engine", help="processes (this machine) or ray (a cluster).")] = "processes",
     equal_budget: Annotated[
-        bool, typer.Option("--equal-budget", help="Then run all again with as many encoder passes each as the longest took.")
+        bool,
+        typer.Option("--equal-budget", help="Then run all again, each with the longest one's encoder passes, and show those runs."),
     ] = False,
     shared_start: Annotated[
         bool, typer.Option("--shared-start", help="Methods on raw text go on from the supervised-multi of their seed.")

@@ -87,7 +87,7 @@ def compare_groups(results: Results, out: Path, *, resamples: int = RESAMPLES, s
     """
     tests = []
     for group in results.groups:
-        involved = [run for run in results.runs if run.group == group and run.kind != "all"]
+        involved = [run for run in results.runs if run.group == group and (run.kind != "all" or run.method == results.ours)]
         counts = {run.cell: counts_of(RunFolder(out / "cells" / run.cell), run.split) for run in involved}
         differences, daggers = claims(results, group, counts, resamples=resamples, seed=seed)
         tests.append({**asdict(group), "differences": [asdict(c) for c in differences], "daggers": [asdict(c) for c in daggers]})

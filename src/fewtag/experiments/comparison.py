@@ -84,7 +84,8 @@ def compare(
         ours: the method the others are compared with; None: metats, else metats-paper, else the last that is no upper bound.
         jobs: cells at a time.
         engine: ``"processes"`` or ``"ray"``.
-        equal_budget: run everything once more with as many encoder passes for each as the longest run of its group took.
+        equal_budget: run everything once more with as many encoder passes for each as the longest run of its group took; the tables are
+            then of those runs.
         shared_start: methods on raw text go on from the supervised-multi of their seed instead of repeating its training, so that they
             differ in what they make of raw text alone.
         published_as: ``o-ner``, ``e2e-absa`` or ``e-ner``: the paper's numbers stand beside ours.
@@ -195,7 +196,6 @@ def _ours(ours: str | None, table: Sequence[Variant]) -> str:
         able = [each.name for each in table if row(each.method).data != "all"]
         return next((name for name in _OURS if name in names), able[-1] if able else names[-1])
     if ours not in names:
-        row(ours)
         raise ConfigError(f"{ours} is to be compared with the others but is not among the methods {', '.join(names)}")
     return ours
 

@@ -38,6 +38,7 @@ class Cell:
         method: the row's name: of ``METHODS``, or of a variant.
         seed: of the labeled sample, the weights and every draw.
         config: of the run.
+        variant: what the row is, where it is not the method as it stands.
     """
 
     corpus: str
@@ -46,6 +47,7 @@ class Cell:
     method: str
     seed: int
     config: RunConfig
+    variant: str = ""
 
     @property
     def digest(self) -> str:
@@ -122,7 +124,7 @@ def plan(
                 for spec in labeled:
                     for each in table:
                         config = _config(folder, spec, encoder, each, seed, settings, own[each.name])
-                        cells.append(Cell(corpus, spec, encoder, each.name, seed, config))
+                        cells.append(Cell(corpus, spec, encoder, each.name, seed, config, each.words))
     return cells
 
 

@@ -61,6 +61,7 @@ class Run:
         cell: its folder in ``cells``.
         machine: what it ran on, as far as scores and times depend on it.
         start: the run whose tagger took the place of its first stage; its costs are counted here too. Empty: none.
+        variant: what the row is, where it is not the method as it stands: the method and its settings.
     """
 
     corpus: str
@@ -83,6 +84,7 @@ class Run:
     cell: str
     machine: dict[str, Any]
     start: str = ""
+    variant: str = ""
 
     @property
     def group(self) -> Group:
@@ -212,6 +214,7 @@ def _run_of(cell: Cell, found: Mapping[str, Any]) -> Run:
         cell=cell.name,
         machine=found["machine"],
         start=Path(config.train.start).name,
+        variant=cell.variant,
     )
 
 

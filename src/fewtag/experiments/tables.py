@@ -188,6 +188,8 @@ def _main_notes(results: Results, group: Group, daggers: dict[str, Claim], paper
     if any(gap_closed(results, group, method) is not None for method in results.methods):
         notes.append("Gap closed: (method - supervised-multi) / (supervised-full - supervised-multi).")
     notes.append("Passes: of the encoder in training; for each batch a way there counts 1, a way back 2.")
+    variants = {run.method: run.variant for run in results.runs if run.group == group and run.variant}
+    notes += [f"{name}: {words}." for name, words in variants.items()]
     if any(run.start for run in results.runs if run.group == group):
         notes.append("Methods on raw text go on from the supervised-multi of their seed; its passes and seconds are counted in theirs.")
     left_out = sorted({lang for run in results.runs if run.group == group for lang in run.f1} - set(results.languages(group)))

@@ -29,6 +29,21 @@ class Variant:
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def words(self) -> str:
+        """For people: the method and what differs from its own settings; empty for a plain method."""
+        pairs = [f"{key}={value}" for key, value in _flat(self.settings)]
+        if not pairs:
+            return "" if self.name == self.method else self.method
+        return f"{self.method} with {', '.join(pairs)}"
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in settings.items():
+        found += _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else [(f"{before}{key}", value)]
+    return found
+
 
 def variant(text: str) -> Variant:
     """Read ``"name=method: key=value key=value"``.

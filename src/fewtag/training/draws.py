@@ -91,6 +91,12 @@ class Draws:
         name = f"{stage.name}, heard" if heard else stage.name
         if name not in self._streams:
             labeled: Sentences = {lang: some for lang, some in self._data.labeled.items() if some}
+            few = [language for language, some in labeled.items() if heard and len(some) < stage.heard]
+            if few:
+                raise ConfigError(
+                    f"method.heard = {stage.heard}, and {few[0]} has {len(labeled[few[0]])} labeled sentences: give it a smaller number, "
+                    "or 0 for as many as a step learns from"
+                )
             if stage.fold is not None:
                 labeled = {lang: split(some, lang, self._seed, stage.fold)[int(heard)] for lang, some in labeled.items()}
             unlabeled: Sentences = {}

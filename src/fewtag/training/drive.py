@@ -176,9 +176,9 @@ class Drive:
     def _trace(self, stage: Stage, progress: Progress, draw: Draws) -> None:
         """Keep the pseudo-labels of now and then a step."""
         step, said = progress.step, self.method.said
+        self.method.said = None  # of this step alone: neither a second yield of it nor the next stage may take it for its own
         if self.pseudo is None or said is None or progress.stage_done or not step or step % self.config.train.trace_every:
             return
-        self.method.said = None  # an evaluation may yield once more for the same step
         trace(self.pseudo, stage.name, step, said, draw.raw(stage, step - 1), self.data.tag_set)
 
 

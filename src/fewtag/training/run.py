@@ -71,6 +71,9 @@ def run(
     this = Drive(config, folder, data, "supervised-multi" if single else name, listener)
     fresh = not (resume and this.checkpoints.paths())
     start = read_start(Path(config.train.start), this.method, described) if config.train.start and fresh else None
+    if config.train.start:
+        notes.append(f"begins with the tagger of {config.train.start}; what that one cost is counted in this run's costs")
+        listener(notes[-1])
     if not resume:
         folder.begin(config, described, machine(config), force=force)
     if single:

@@ -80,5 +80,5 @@ def _check_labels(path: Path, before: Mapping[str, Any], data: Mapping[str, Any]
     if same_files and hidden:
         raise ConfigError(
             f"train.start: {path} learned from {len(hidden)} labeled sentences that this run is not to see, {hidden[0]} first: use a run "
-            "with the same data.labeled and train.seed"
+            "on labels of the same data.labeled, data.languages and train.seed; supervised-full saw every label"
         )
