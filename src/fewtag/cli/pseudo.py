@@ -56,7 +56,7 @@ def pseudo(
     except ConfigError as error:
         if against is None or record.pseudo_labels():
             raise
-        print(f"note: {error}", file=sys.stderr)
+        print(f"note: {str(error).partition('; ')[0]}", file=sys.stderr)  # what follows advises what is being done
     if against is not None:
         found = two_readings(record, Record.load(against), languages=wanted, sentences=sentences, data_dir=data)
     for note in (*(course.notes if course else ()), *(found.notes if found else ())):

@@ -69,7 +69,7 @@ class Record:
         if not (folder / "metrics.json").is_file():
             began = (folder / "config.toml").is_file()
             what = f"the run in it has not ended; go on with: fewtag train --resume -o {folder}" if began else "it is no run folder"
-            raise ConfigError(f"{folder}: no metrics.json: {what if folder.is_dir() else 'there is no such folder'}")
+            raise ConfigError(f"{folder}: no metrics.json: {what}" if folder.is_dir() else f"{folder}: there is no such folder")
         alone = {place.name: place / "events.jsonl" for place in sorted((folder / "languages").glob("*"))}
         journals = alone or {"": folder / "events.jsonl"}
         return cls(
