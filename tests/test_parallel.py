@@ -120,7 +120,7 @@ def test_alone_there_is_nothing_to_sum() -> None:
 
 def test_rows_that_wait_are_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fewtag.learning.learner.ranks", lambda: 2)
-    assert Learner("student", seeded("student"), LearnerConfig()).state().keys() == {"weights", "adam", "steps"}  # auto: dense
+    assert Learner("student", seeded("student"), LearnerConfig()).state().keys() == {"weights", "adam", "steps", "rate"}  # auto: dense
     with pytest.raises(ConfigError, match=r"train\.embeddings = lazy is for one process"):
         Learner("student", seeded("student"), LearnerConfig(embeddings="lazy"))
 
