@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from fewtag.data.formats import FORMATS
 from fewtag.methods import METHODS
 from fewtag.training.checkpoint import same
 from fewtag.training.journal import read_events
-from test_training import WORDS, events_of, sentences, weights_of
+from test_training import events_of, weights_of, write_data
 
 SETTINGS = [
     *("train.max_steps=30", "train.semi_supervised_steps=30", "train.finetune_steps=30", "train.evaluate_every=5", "train.patience=99"),
@@ -31,14 +30,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    write_conll, write_plain = FORMATS["conll"].write, FORMATS["plain"].write
-    assert write_conll and write_plain
-    for language in WORDS:
-        write_conll(sentences(language, 12, "train"), root / language / "train.conll")
-        write_conll(sentences(language, 6, "dev"), root / language / "dev.conll")
-        write_plain([s.without_tags() for s in sentences(language, 40, "raw")], root / language / "unlabeled.txt")
-    return root
+    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def start(data: Path, folder: Path, settings: list[str]) -> subprocess.Popen[bytes]:

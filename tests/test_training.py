@@ -51,9 +51,8 @@ def sentences(language: str, count: int, seed: str) -> list[Sentence]:
     return result
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
+def write_data(root: Path) -> Path:
+    """A data folder of two languages with raw text."""
     write_conll, write_plain = FORMATS["conll"].write, FORMATS["plain"].write
     assert write_conll and write_plain
     for language in WORDS:
@@ -62,6 +61,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_conll(sentences(language, 10, "test"), root / language / "test.conll")
         write_plain([s.without_tags() for s in sentences(language, 40, "raw")], root / language / "unlabeled.txt")
     return root
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def config(data: Path, method: str = "metats", **changes: object) -> RunConfig:
