@@ -1,7 +1,8 @@
 """Keep what a comparison found: its compare.json goes to benchmarks/results, without the folders of whoever ran it.
 
-python benchmarks/keep_comparison.py runs/slots slots-minilm
-# writes benchmarks/results/compare-slots-minilm.json, of which benchmarks/tables.py makes its tables
+    python benchmarks/keep_comparison.py runs/slots slots-minilm
+
+writes benchmarks/results/compare-slots-minilm.json, of which benchmarks/tables.py makes its tables.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def main() -> None:
     words = shlex.split(found["command"])
     places = {index + 1 for index, word in enumerate(words) if word in ("-o", "--out")}
     found["command"] = shlex.join(
-        Path(word).name if "/" in word and at not in places else word
+        Path(word).name if "/" in word else word
         for at, word in enumerate(words)
         if at not in places and at + 1 not in places and word not in ("-q", "--quiet", "--offline")
     )

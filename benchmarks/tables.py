@@ -1,9 +1,10 @@
-"""Put the tables of README.md and docs/results.md together again from the JSON in benchmarks/results.
+"""Put the tables of README.md, docs/results.md and docs/performance.md together again from the JSON in benchmarks/results.
 
     python benchmarks/tables.py          # writes
     python benchmarks/tables.py --check  # exits 1 where a table differs from its JSON
 
-In a document each table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; NAME is a file in benchmarks/results, or ``summary``.
+In a document each table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; NAME is a file in benchmarks/results, or one
+of ``summary`` and ``embeddings``, which are made of several.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def test_who_judges(drawn: Any) -> None:
 def test_a_judge_larger_than_the_labels_is_refused(drawn: Any) -> None:
     most = min(len(some) for some in LABELED.values())
     drawn(heard=most)
-    with pytest.raises(ConfigError, match=rf"method.heard = {most + 1}, and \w+ has {most} labeled sentences"):
+    with pytest.raises(ConfigError, match=rf"method.heard = {most + 1}, and \w+ has {most} labeled sentences to judge by"):
         drawn(heard=most + 1)
 
 

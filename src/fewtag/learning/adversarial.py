@@ -17,6 +17,7 @@ from fewtag.learning.parallel import over_ranks
 from fewtag.learning.pseudo_labels import sharpen
 from fewtag.learning.seeding import Key
 from fewtag.tagger.batch import Batch
+from fewtag.tagger.precision import in_float32
 
 _TINY = 1e-12  # below this a direction is none: the prediction does not move
 
@@ -95,8 +96,7 @@ def worst_divergence(learner: Learner, batch: Batch, key: Key, purpose: str, con
     length = (over_ranks(squares) / over_ranks(mask_BL.sum()).clamp(min=1)).sqrt()
     key.apply(learner.name, f"{purpose}, direction")
     start_BLD = torch.randn_like(embeddings_BLD)
-    bf16, learner.tagger.encoder.bf16 = learner.tagger.encoder.bf16, False  # a divergence this small is below bfloat16's last digit
-    direction_BLD = adversarial_direction(distance, start_BLD, mask_BL, config.small * length, config.rounds)
-    learner.tagger.encoder.bf16 = bf16
+    with in_float32(learner.tagger.encoder):  # a divergence this small is below bfloat16's last digit
+        direction_BLD = adversarial_direction(distance, start_BLD, mask_BL, config.small * length, config.rounds)
     (moved_BTC,) = learner.passes(key, purpose, Pass(batch, noise=Shift(config.radius * length * direction_BLD)))
     return divergence(moved_BTC, target_BTC, batch.token_mask_BT)

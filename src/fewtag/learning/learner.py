@@ -19,6 +19,7 @@ from fewtag.learning.losses import cross_entropy, precise
 from fewtag.learning.parallel import over_ranks, ranks, sum_in_place
 from fewtag.learning.seeding import Key
 from fewtag.tagger.batch import Batch
+from fewtag.tagger.precision import in_float32
 from fewtag.tagger.tagger import Noise, Tagger
 
 
@@ -250,17 +251,13 @@ class Learner:
         self._read(batch)
         direction = direction.reading(batch.inputs.ids)
         length = direction.norm().clamp(min=torch.finfo(torch.float32).tiny)
-        encoder, precision = self.tagger.encoder, self.tagger.encoder.bf16
         self.tagger.eval()
-        encoder.bf16 = False  # a difference of two numbers that agree in all that bfloat16 holds
-        try:
-            either: list[Tensor] = []
+        either: list[Tensor] = []
+        with in_float32(self.tagger.encoder):  # a difference of two numbers that agree in all that bfloat16 holds
             for side in (1.0, -1.0):
                 self.num_passes += 1
                 with self._moved(direction, side * reach / length):
                     either.append(precise(self.tagger(batch)).log_softmax(-1))
-        finally:
-            encoder.bf16 = precision
         return (either[0] - either[1]) * (length / (2 * reach))
 
     @contextmanager
@@ -311,7 +308,7 @@ class Learner:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a saved `state`."""
-        self.take_over(state["weights"])
+        self.tagger.load_state_dict(state["weights"])
         self.restart(float(state.get("rate", 1.0)))
         self._adam.restore(state["adam"])
         self._steps = int(state["steps"])

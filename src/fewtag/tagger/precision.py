@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
+
+from fewtag.encoders.encoder import Encoder
 
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -28,3 +32,13 @@ def use_bf16(precision: Precision, device: torch.device, encoder_gains: bool) ->
     if precision == "auto":
         return encoder_gains and has_bf16(device)
     return precision == "bf16"
+
+
+@contextmanager
+def in_float32(encoder: Encoder) -> Iterator[None]:
+    """Within the ``with`` no product of the encoder is taken in bfloat16."""
+    before, encoder.bf16 = encoder.bf16, False
+    try:
+        yield
+    finally:
+        encoder.bf16 = before

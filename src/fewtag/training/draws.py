@@ -73,7 +73,7 @@ class Draws:
         """The labeled and the unlabeled batch of a step, None for the kind the stage does not draw; then the batch that judges, if any.
 
         Raises:
-            ConfigError: when a language has too few labeled sentences for the stage's folds.
+            ConfigError: when a language has too few labeled sentences for the stage's folds or its judge.
         """
         drawn = self._stream(stage).draw(step)
         labeled = self._batcher.batch(drawn.labeled, labeled=True).to(self._device) if drawn.labeled else None
@@ -91,14 +91,14 @@ class Draws:
         name = f"{stage.name}, heard" if heard else stage.name
         if name not in self._streams:
             labeled: Sentences = {lang: some for lang, some in self._data.labeled.items() if some}
+            if stage.fold is not None:
+                labeled = {lang: split(some, lang, self._seed, stage.fold)[int(heard)] for lang, some in labeled.items()}
             few = [language for language, some in labeled.items() if heard and len(some) < stage.heard]
             if few:
                 raise ConfigError(
-                    f"method.heard = {stage.heard}, and {few[0]} has {len(labeled[few[0]])} labeled sentences: give it a smaller number, "
-                    "or 0 for as many as a step learns from"
+                    f"method.heard = {stage.heard}, and {few[0]} has {len(labeled[few[0]])} labeled sentences to judge by: give it "
+                    "a smaller number, or 0 for as many as a step learns from"
                 )
-            if stage.fold is not None:
-                labeled = {lang: split(some, lang, self._seed, stage.fold)[int(heard)] for lang, some in labeled.items()}
             unlabeled: Sentences = {}
             if stage.draws == "both":  # feedback needs labels of the same language, so both kinds or none
                 unlabeled = {lang: some for lang, some in self._data.unlabeled.items() if some and labeled.get(lang)}
