@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from fewtag.data.corpus import Corpus
 from fewtag.data.low_resource import LowResource
+from fewtag.data.queries import generate
 from fewtag.errors import ConfigError
 from fewtag.learning.learner import Learner, LearnerConfig
 from fewtag.learning.pseudo_labels import PseudoLabels
@@ -19,6 +22,7 @@ from fewtag.methods.supervised import supervised_step
 from fewtag.tagger import Batch, Tagger
 from fewtag.text import Sentence
 from fewtag.training.draws import Draws, split
+from fewtag.training.run import train
 from test_contract import DEV, LABELED, RAW, TAG_SET, draw, make_tagger
 
 KEY = Key(0, "interact-1", 0)
@@ -160,3 +164,13 @@ def test_members_of_an_ensemble_start_apart() -> None:
     method: Any = METHODS["ensemble"].method(resolve("ensemble", {"members": 2}), seeded, LearnerConfig())
     assert [stage.name for stage in method.stages()] == ["member-1", "member-2", "distill", "finetune"]
     assert not torch.equal(method.members[0].tagger.head.weight, method.members[1].tagger.head.weight)
+
+
+@pytest.mark.parametrize("settings", [{"method__heard": 40}, {"method__folds": 30}])
+def test_what_cannot_be_drawn_is_refused_before_anything_is_written(settings: dict[str, int], tmp_path: Path) -> None:
+    source = generate("en")
+    sentences = [next(source) for _ in range(60)]
+    corpus = Corpus("made", {"en": {"train": sentences[:50], "dev": sentences[50:]}})
+    with pytest.raises(ConfigError, match=r"en has \d+"):
+        train(corpus, tmp_path / "run", method="metats", labeled="20", **settings)
+    assert not (tmp_path / "run").exists()

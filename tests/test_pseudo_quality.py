@@ -100,3 +100,12 @@ def test_a_stage_may_end_between_two_kept_steps(method: str, tmp_path: Path) -> 
     train(corpus, tmp_path / "run", method=method, labeled="20", evaluation__bootstrap=0, **short)
     kept = [(each["stage"], each["step"]) for each in read_events(tmp_path / "run" / "pseudo.jsonl")]
     assert kept and {step for _, step in kept} == {10} and "finetune" not in {stage for stage, _ in kept}
+
+
+def test_a_method_without_pseudo_labels_leaves_no_empty_file(tmp_path: Path) -> None:
+    source = generate("en")
+    sentences = [next(source) for _ in range(60)]
+    corpus = Corpus("made", {"en": {"train": sentences[:50], "dev": sentences[50:]}})
+    short = {"train__max_steps": 4, "train__semi_supervised_steps": 4, "evaluation__bootstrap": 0}
+    train(corpus, tmp_path / "run", method="vat", labeled="10", **short)
+    assert (tmp_path / "run" / "metrics.json").exists() and not (tmp_path / "run" / "pseudo.jsonl").exists()

@@ -147,7 +147,7 @@ def _main_row(
         Value(difference.delta, signed=True) if difference else "",
         _p(difference.t_p_holm if difference else None),
         _p(difference.bootstrap_p_holm if difference else None),
-        "" if gap is None else f"{100 * gap:.0f}%",
+        "" if gap is None else f"{round(100 * gap)}%",
         str(own.count),
         f"{own.passes:,.0f}",
         f"{own.seconds:,.0f}",

@@ -83,6 +83,16 @@ class Draws:
         heard = self._stream(stage, heard=True).draw(step).labeled  # of the same language: a stream's languages are drawn by its raw text
         return labeled, unlabeled, self._batcher.batch(heard, labeled=True).to(self._device)
 
+    def check(self, stage: Stage) -> None:
+        """Refuse a stage that could not be drawn, before anything is trained.
+
+        Raises:
+            ConfigError: when a language has too few labeled sentences for the stage's folds or its judge.
+        """
+        self._stream(stage)
+        if stage.has_judge:
+            self._stream(stage, heard=True)
+
     def raw(self, stage: Stage, step: int) -> tuple[Sentence, ...]:
         """The raw sentences of a step, in the batch's order."""
         return self._stream(stage).draw(step).unlabeled

@@ -47,6 +47,18 @@ class Drive:
             torch.set_num_threads(config.train.threads)
         elif self.device.type == "cpu":
             use_granted(self.method.delivered.tagger.encoder.gains_from_threads)
+        self.draw = Draws(
+            data,
+            self.method.delivered.tagger.batcher,
+            seed=config.train.seed,
+            batch_size=config.train.batch_size,
+            unlabeled_batch_size=config.train.unlabeled_batch_size or config.train.batch_size * row(name).raw_per_labeled,
+            exponent=config.sampling.exponent,
+            weights=config.sampling.raw_weights,
+            device=self.device,
+        )
+        for stage in self.method.stages():
+            self.draw.check(stage)
         self.position = Position()
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.seconds = 0.0
@@ -115,17 +127,7 @@ class Drive:
         Returns:
             Seconds of training in all.
         """
-        config, started, saved_at = self.config, time.monotonic() - self.seconds, time.monotonic()
-        draw = Draws(
-            self.data,
-            self.method.delivered.tagger.batcher,
-            seed=config.train.seed,
-            batch_size=config.train.batch_size,
-            unlabeled_batch_size=config.train.unlabeled_batch_size or config.train.batch_size * row(self.name).raw_per_labeled,
-            exponent=config.sampling.exponent,
-            weights=config.sampling.raw_weights,
-            device=self.device,
-        )
+        config, draw, started, saved_at = self.config, self.draw, time.monotonic() - self.seconds, time.monotonic()
 
         def out_of_time(stage: Stage) -> bool:
             late = time.monotonic() - started > self.limit * self.ends[self.position.stage]
@@ -170,7 +172,10 @@ class Drive:
             raise DivergedError(f"{error}{where}") from None
         finally:
             if self.pseudo is not None:
+                empty = not self.pseudo.size
                 self.pseudo.close()
+                if empty:  # of a method without pseudo-labels
+                    self.folder.pseudo.unlink()
         return time.monotonic() - started
 
     def _trace(self, stage: Stage, progress: Progress, draw: Draws) -> None:
