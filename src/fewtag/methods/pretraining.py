@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from fewtag.config import Config
@@ -30,6 +30,7 @@ class PretrainingConfig(Config):
     """How long, and how much is hidden."""
 
     steps: NonNegativeInt = 0  # 0: none
+    lr: PositiveFloat | Literal["auto"] = "auto"  # auto: that of the training
     batch_size: PositiveInt = 32  # raw sentences a step, of one language
     chosen: float = Field(default=0.15, gt=0, lt=1)  # share of the positions that are asked for; BERT
     hidden: float = Field(default=0.9, gt=0, le=1)  # share of these that are hidden; one in ten is shown as it is (BERT)
@@ -75,7 +76,10 @@ class Pretrained(Method):
         self.inner, self.config = inner, config
         tagger = make_tagger("pretraining")
         self.guesser = WordGuesser(tagger.encoder).to(tagger.head.weight)  # its device and kind of number
-        everywhere = learner if learner.embeddings == "frozen" else learner.model_copy(update={"embeddings": "dense"})
+        update: dict[str, Any] = {} if learner.embeddings == "frozen" else {"embeddings": "dense"}
+        if config.lr != "auto":
+            update["lr"] = config.lr
+        everywhere = learner.model_copy(update=update)
         self.learner = Learner("pretraining", cast(Tagger, self.guesser), everywhere)  # it needs an encoder, a head and `tag`, no tags
         self._handed_over = False
 
