@@ -10,7 +10,7 @@ from collections import Counter
 from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 from packaging.requirements import Requirement
@@ -147,6 +147,8 @@ def _is_setting(model: type[BaseModel], keys: list[str]) -> bool:
     if field is None or len(keys) == 1:
         return field is not None
     inner = field.annotation
+    if get_origin(inner) is dict:  # any key, such as a language
+        return len(keys) == 2
     return isinstance(inner, type) and issubclass(inner, BaseModel) and _is_setting(inner, keys[1:])
 
 
@@ -154,9 +156,10 @@ def test_every_setting_named_in_the_documents_exists() -> None:
     from fewtag.methods import METHODS
     from fewtag.training.run_config import RunConfig
 
-    names = quoted(r"(?:data|tagger|method|train|sampling|evaluation)\.[a-z_]+(?:\.[a-z_]+)*")
+    sections = "|".join(set(RunConfig.model_fields) - {"version"})
+    names = [(document, text.partition("=")[0]) for document, text in quoted(rf"(?:{sections})\.[a-z_]+(?:\.[a-z_]+)*(?:=[^`]*)?")]
     names = [(document, name) for document, name in names if not name.endswith((".py", ".json", ".toml"))]
-    assert len(names) > 10
+    assert len(names) > 10 and "pretraining.lr" in {name for _, name in names}
     models = [row.config for row in METHODS.values()]
     missing = []
     for document, name in names:
@@ -173,6 +176,13 @@ def test_every_setting_named_in_the_documents_exists() -> None:
 def test_every_open_point_of_the_paper_has_its_row() -> None:
     rows = Counter(re.findall(r"^\| A(\d+) \|", documents()["docs/paper.md"], re.MULTILINE))
     assert rows == Counter({str(number): 1 for number in range(1, 39)})
+
+
+def test_the_points_without_a_setting_are_those_that_the_method_names() -> None:
+    rows = re.findall(r"^\| (A\d+) \|(?:[^|]*\|){3} ([^|]*) \|", documents()["docs/paper.md"], re.MULTILINE)
+    assert len(rows) == 38
+    said = import_module("fewtag.methods.metats").__doc__ or ""
+    assert re.findall(r"\bA\d+\b", said) == sorted(point for point, setting in rows if setting == "—")
 
 
 def test_every_method_is_documented() -> None:

@@ -1,7 +1,8 @@
 """MetaTS: a teacher pseudo-labels raw text, a student learns from it, and the student's progress teaches the teacher.
 
-Paper sections 3.2 to 3.4. The printed text leaves 38 points open; each is a field of `MetaTSConfig` or of a config named there,
-and ``docs/paper.md`` lists them.
+Paper sections 3.2 to 3.4. The printed text leaves 38 points open, which ``docs/paper.md`` lists. Thirty-three are settings: fields of
+`MetaTSConfig` and of the configs it holds, or of the run's (``data``, ``tagger``, ``train``, ``sampling``). Five have one reading only:
+A14, A21, A22, A30 and A35.
 """
 
 from __future__ import annotations
