@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from fewtag.data.corpus import Corpus
+from fewtag.data.queries import generate
 from fewtag.learning.learner import LearnerConfig
 from fewtag.methods import METHODS, resolve
 from fewtag.methods.method import Budget
 from fewtag.tagger import Tagger
 from fewtag.training.fit import Position, Progress, Scored, fit
 from fewtag.training.guard import START, Candidates, Verdict
+from fewtag.training.journal import read_events
+from fewtag.training.run import train
 from test_contract import build, draw, make_tagger
 
 
@@ -77,8 +83,33 @@ def test_the_sentence_says_what_was_kept_and_where_raw_text_helped() -> None:
     assert better.sentence == (
         "kept the student: dev F1 51.00 against supervised start 50.00; on dev raw text made it better in de +4.0; worse in en -1.0"
     )
-    worse = Verdict(START, "student", {"student": start, START: final})
-    assert worse.sentence.endswith("against student 50.00; what was learned from raw text did not help on dev")
+    worse = Verdict(START, "student", {"student": start, "teacher": Scored(50.5, {"de": 41.5, "en": 60.0, "fr": 50.0}), START: final})
+    assert worse.sentence == (
+        "kept the supervised start: dev F1 51.00 against student 50.00, teacher 50.50; what was learned from raw text did not help on dev: "
+        "the student was better in en +1.0; worse in de -4.0"
+    )
+    alike = Verdict(START, "student", {"student": Scored(50.0, {"de": 44.0}), START: Scored(51.0, {"de": 44.0})})
+    assert alike.sentence.endswith("against student 50.00; what was learned from raw text did not help on dev")
+
+
+def test_a_run_whose_start_was_kept_says_so_wherever_it_is_read(tmp_path: Path) -> None:
+    """A student that starts from nothing and takes four steps cannot win."""
+    corpus = {}
+    for language in ("de", "en"):
+        source = generate(language)
+        some = [next(source) for _ in range(90)]
+        corpus[language] = {"train": some[:60], "dev": some[60:]}
+    short: dict[str, Any] = {"train__max_steps": 60, "train__semi_supervised_steps": 4, "train__evaluate_every": 30}
+    poor: dict[str, Any] = {"method__student_init": "encoder", "method__keep_teacher": False, "method__finetune": False}
+    done = train(Corpus("made", corpus), tmp_path / "run", method="metats", labeled="20", evaluation__bootstrap=0, **short, **poor)
+    (guard,) = [each for each in read_events(tmp_path / "run" / "events.jsonl") if each["event"] == "guard"]
+    assert guard["kept"] == START and done.dev.average_f1 == pytest.approx(guard["scores"][START]["dev_f1"])
+    student, start = (guard["scores"][name]["by_language"] for name in ("student", START))
+    sentence = guard["sentence"]
+    assert start.keys() == {"de", "en"} and all(f"{lang} {student[lang] - start[lang]:+.1f}" in sentence for lang in start)
+    assert "did not help on dev: the student was" in sentence
+    assert sentence in json.loads((tmp_path / "run" / "metrics.json").read_text())["notes"] and sentence in done.notes
+    assert f"- {sentence}\n" in (tmp_path / "run" / "report.md").read_text()
 
 
 def test_candidates_keep_copies_of_the_best() -> None:

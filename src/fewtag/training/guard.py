@@ -68,15 +68,23 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """For people: what was kept, why, and where raw text helped and hurt."""
+        """For people: what was kept, why, and where raw text helped and hurt; where the start was kept, by the final tagger's scores."""
         chosen, start = self.scores[self.chosen], self.scores.get(START)
         others = ", ".join(f"{name} {each.value:.2f}" for name, each in self.scores.items() if name != self.chosen)
         text = f"kept the {self.chosen}: dev F1 {chosen.value:.2f}" + (f" against {others}" if others else "")
-        if start is None or self.chosen == START:
-            return text if self.chosen != START else f"{text}; what was learned from raw text did not help on dev"
-        gains = {language: chosen.by_language[language] - value for language, value in start.by_language.items()}
-        up = [f"{language} {gain:+.1f}" for language, gain in sorted(gains.items()) if gain > 0]
-        down = [f"{language} {gain:+.1f}" for language, gain in sorted(gains.items()) if gain < 0]
-        parts = [f"better in {', '.join(up)}" if up else "", f"worse in {', '.join(down)}" if down else ""]
-        told = "; ".join(part for part in parts if part)
+        if start is None:
+            return text
+        if self.chosen == START:
+            told = _gains(start, self.scores[self.final])
+            text = f"{text}; what was learned from raw text did not help on dev"
+            return f"{text}: the {self.final} was {told}" if told else text
+        told = _gains(start, chosen)
         return f"{text}; on dev raw text made it {told}" if told else text
+
+
+def _gains(start: Scored, other: Scored) -> str:
+    """Where the other is better and where worse than the start, in words; empty where nowhere."""
+    gains = {language: other.by_language[language] - value for language, value in sorted(start.by_language.items())}
+    up = [f"{language} {gain:+.1f}" for language, gain in gains.items() if gain > 0]
+    down = [f"{language} {gain:+.1f}" for language, gain in gains.items() if gain < 0]
+    return "; ".join([*([f"better in {', '.join(up)}"] if up else []), *([f"worse in {', '.join(down)}"] if down else [])])
