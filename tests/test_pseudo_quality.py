@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ from fewtag.methods.method import Said
 from fewtag.tagger.batch import Window
 from fewtag.text import Sentence, TagSet
 from fewtag.training.journal import Journal, read_events
-from fewtag.training.pseudo_quality import judge, spearman
+from fewtag.training.pseudo_quality import judge, rank_correlation
 from fewtag.training.run import train
 from fewtag.training.trace import trace
 
@@ -38,30 +40,60 @@ def event(step: int, language: str, tags: list[str], feedback: float | None, nam
     return {"stage": "interact", "step": step, "language": language, "feedback": feedback, "ids": [name, "unknown"], "tags": [tags, ["O"]]}
 
 
+def pairs(a: Iterable[float], b: Iterable[float]) -> list[tuple[float, float]]:
+    return list(zip(a, b, strict=True))
+
+
 def test_quality_by_hand() -> None:
-    """Gold has two spans. Early labelings find one of them, late ones both; the feedback says so, but for German."""
+    """Gold has two spans. Every other labeling finds one of them, the others both; the feedback says so, but for German."""
     gold = {"1": ("B-x", "O", "B-x"), "2": ("B-x", "I-x", "O")}
     half, whole, wrong = ["B-x", "O", "O"], ["B-x", "O", "B-x"], ["O", "O", "O"]
-    events = [event(step, "en", half if step <= 50 else whole, -1.0 if step <= 50 else 1.0) for step in range(10, 101, 10)]
+    events = [event(step, "en", whole if step % 20 == 0 else half, 1.0 if step % 20 == 0 else -1.0) for step in range(10, 101, 10)]
     events += [event(100, "de", wrong, None, "2")]
     found = judge(events, gold, "lenient")
     assert found is not None and found.sentences == 11
     third = 100 * 2 * 1 / (1 + 2)  # one of one right, one of two found
-    assert found.f1["interact"][:5] == pytest.approx([third] * 5) and found.f1["interact"][5:9] == pytest.approx([100.0] * 4)
+    assert found.f1["interact"][:9:2] == pytest.approx([third] * 5) and found.f1["interact"][1:9:2] == pytest.approx([100.0] * 4)
     assert found.f1["interact"][9] == pytest.approx(100 * 2 * 2 / (2 + 3))  # with the German sentence, whose span is missed
     assert found.f1_by_language == {"de": 0.0, "en": pytest.approx(100 * 2 * 15 / (15 + 20))}
     assert found.feedback_correlation == {"en": pytest.approx(1.0)}
-    assert "rank correlation with how right they were: +1.00" in found.sentence
+    assert "rank correlation with how right they were, trends left out: +1.00" in found.sentence
     assert judge([event(1, "en", half, None, "nobody")], gold, "lenient") is None
 
 
 def test_rank_correlation_by_hand() -> None:
-    """Ranks 1 2 3.5 3.5 5 6 7 8 against 1 to 8 turned round, and a constant."""
-    a = [1.0, 2.0, 3.0, 3.0, 5.0, 6.0, 7.0, 8.0]
-    assert spearman(a, [-value for value in a]) == pytest.approx(-1.0)
-    b = [1.0, 2.0, 4.0, 3.0, 5.0, 6.0, 7.0, 8.0]
-    assert spearman(a, b) == pytest.approx(41.5 / (41.5 * 42) ** 0.5)  # sums of squares of centered ranks: 41.5 with the tie, 42 without
-    assert spearman(a, [1.0] * 8) is None and spearman(a[:5], b[:5]) is None
+    """Both series of one part are the same forwards and backwards, so no line fits them: ranks from their mean are what is correlated."""
+    a, b = [0, 1, 2, 3, 3, 2, 1, 0], [0, 2, 1, 3, 3, 1, 2, 0]  # ranks from their mean -3 -1 1 3 and -3 1 -1 3, and back
+    assert rank_correlation([pairs(a, b)]) == pytest.approx((9 - 1 - 1 + 9) / (9 + 1 + 1 + 9))
+    assert rank_correlation([pairs(a, [-value for value in b])]) == pytest.approx(-0.8)
+    assert rank_correlation([pairs(a, [1] * 8)]) is None and rank_correlation([pairs(a[:7], b[:7])]) is None
+    assert rank_correlation([pairs(range(20), range(20))]) is None  # a trend and nothing beside it
+
+
+def test_steps_are_ranked_within_their_part_and_stage() -> None:
+    """Two parts of five steps, ranks from their mean -1.5 .5 2 .5 -1.5 and .5 -1.5 2 -1.5 .5; the second part is higher in both."""
+    a, b = [0, 1, 2, 1, 0], [1, 0, 2, 0, 1]
+    higher = pairs([value + 100 for value in a], [value + 100 for value in b])
+    ninth = (-0.75 - 0.75 + 4 - 0.75 - 0.75) / (2.25 + 0.25 + 4 + 0.25 + 2.25)
+    assert rank_correlation([[*pairs(a, b), *higher]]) == pytest.approx(ninth)
+    assert rank_correlation([pairs(a, b), higher]) == pytest.approx(ninth)
+
+
+@pytest.mark.parametrize("steps", [15, 40, 200])
+def test_a_shared_trend_is_no_relation_and_a_relation_is_one_without_a_trend(steps: int) -> None:
+    """Planted, 100 times: both rise over a run that is noisy besides; then the noise is shared too, with and without the rise."""
+    random, time = np.random.default_rng(0), np.arange(steps) / steps
+    only_trend, both, only_relation, pooled = [], [], [], []
+    for _ in range(100):
+        x, y = random.normal(size=(2, steps)) / 5
+        z = 0.8 * x + 0.6 * y  # correlates with x by 0.8
+        only_trend.append(rank_correlation([pairs(time + x, time + y)]))
+        both.append(rank_correlation([pairs(time + x, time + z)]))
+        only_relation.append(rank_correlation([pairs(x, z)]))
+        pooled.append(np.corrcoef((time + x).argsort().argsort(), (time + y).argsort().argsort())[0, 1])  # Spearman's over the whole run
+    assert np.mean(pooled) > 0.55
+    assert abs(np.mean(only_trend)) < 0.1
+    assert np.mean(both) > 0.6 and np.mean(only_relation) > 0.6
 
 
 @pytest.fixture(scope="module")
@@ -70,17 +102,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = generate("en")
     sentences = [next(source) for _ in range(220)]
     corpus = Corpus("made", {"en": {"train": sentences[:180], "dev": sentences[180:]}})
-    short = {"train__max_steps": 20, "train__semi_supervised_steps": 40, "train__finetune_steps": 10, "evaluation__bootstrap": 0}
+    short = {"train__max_steps": 20, "train__semi_supervised_steps": 90, "train__finetune_steps": 10, "evaluation__bootstrap": 0}
     train(corpus, folder / "run", method="metats", labeled="20", **short)
     return folder / "run"
 
 
 def test_a_run_keeps_and_judges_its_pseudo_labels(finished: Path) -> None:
     events = read_events(finished / "pseudo.jsonl")
-    assert [each["step"] for each in events] == [10, 20, 30, 40] and all(len(each["ids"]) == 16 for each in events)
+    assert [each["step"] for each in events] == list(range(10, 91, 10)) and all(len(each["ids"]) == 16 for each in events)
     assert all(len(tags) > 0 for each in events for tags in each["tags"])
     found = json.loads((finished / "pseudo_labels.json").read_text())
-    assert found["sentences"] == 64 and found["f1_by_language"].keys() == {"en"}
+    assert found["sentences"] == 9 * 16 and found["f1_by_language"].keys() == {"en"}
+    assert -1 <= found["feedback_correlation"]["en"] <= 1  # nine steps are enough for a number
     assert "judged sentences: span F1 from" in (finished / "report.md").read_text()
 
 
