@@ -56,22 +56,50 @@ def test_free_thresholds_by_hand() -> None:
 
 
 def test_soft_weights_by_hand() -> None:
-    logits_BTC = spoken((0.9, 0.05, 0.05), (0.7, 0.2, 0.1), (0.1, 0.8, 0.1), (0.2, 0.6, 0.2))
-    mask_BT = torch.ones(1, 4, dtype=torch.bool)
-    found = Confidence(ConfidenceConfig(kind="soft", decay=0.0, spreads=2.0), 3).weights(logits_BTC, mask_BT)
-    low = math.exp(-(0.1**2) * 4 / (2 * 0.01))  # one spread below its group's mean: exp(-2)
-    assert found is not None and found[0].tolist() == pytest.approx([1.0, low, 1.0, low], rel=1e-4)
+    """Decay 0: O, tag 1 and tag 2 have a mean of 0.8, 0.7 and 0.6 and a spread of 0.1, 0.1 and 0.2 of their own; tag 3 was never said."""
+    rows = [(0.9, 0.05, 0.05, 0.0), (0.7, 0.2, 0.1, 0.0), (0.1, 0.8, 0.1, 0.0), (0.2, 0.6, 0.2, 0.0)]
+    rows += [(0.1, 0.1, 0.8, 0.0), (0.3, 0.3, 0.4, 0.0)]
+    mask_BT = torch.tensor([[True] * 6 + [False]])
+    found = Confidence(ConfidenceConfig(kind="soft", decay=0.0, spreads=2.0), 4).weights(spoken(*rows, (0.0, 0.0, 0.0, 1.0)), mask_BT)
+    low = math.exp(-(0.1**2) * 4 / (2 * 0.01))  # one spread below its tag's mean: exp(-2)
+    assert found is not None and found[0].tolist() == pytest.approx([1.0, low, 1.0, low, 1.0, low, 0.0], rel=1e-4)
+
+
+def test_begin_and_inside_of_a_label_are_judged_apart() -> None:
+    """B- of 0.9 and 0.7, I- of 0.5 and 0.5: together their mean would be 0.65, and both I- would be below it."""
+    logits_BTC = spoken((0.05, 0.9, 0.05), (0.2, 0.7, 0.1), (0.3, 0.2, 0.5), (0.2, 0.3, 0.5))
+    found = Confidence(ConfidenceConfig(kind="soft", decay=0.0), 3).weights(logits_BTC, torch.ones(1, 4, dtype=torch.bool))
+    assert found is not None and found[0].tolist() == pytest.approx([1.0, math.exp(-2), 1.0, 1.0], rel=1e-3)
 
 
 def test_statistics_move_by_their_decay_and_only_for_what_was_seen() -> None:
     confidence = Confidence(ConfidenceConfig(kind="soft", decay=0.9), 4)
-    confidence.weights(spoken((0.7, 0.1, 0.1, 0.1)), torch.ones(1, 1, dtype=torch.bool))
+    mask_BT = torch.ones(1, 1, dtype=torch.bool)
+    confidence.weights(spoken((0.7, 0.1, 0.1, 0.1)), mask_BT)
+    confidence.weights(spoken((0.1, 0.1, 0.6, 0.2)), mask_BT)
     state = confidence.state()
-    assert state["mean"].tolist() == pytest.approx([0.9 * 0.25 + 0.1 * 0.7, 0.25])  # no label was seen: its start stays
-    assert state["often"].tolist() == pytest.approx([0.9 * 0.25 + 0.1 * 0.7] + [0.9 * 0.25 + 0.01] * 3)
-    again = Confidence(ConfidenceConfig(kind="soft"), 4)
+    assert state["mean"].tolist() == pytest.approx([0.9 * 0.25 + 0.1 * 0.7, 0.25, 0.9 * 0.25 + 0.1 * 0.6, 0.25])  # unseen: the start stays
+    assert state["square"].tolist() == pytest.approx([0.9 * 1.0625 + 0.049, 1.0625, 0.9 * 1.0625 + 0.036, 1.0625])
+    seen = [(0.7, 0.1), (0.1, 0.1), (0.1, 0.6), (0.1, 0.2)]
+    assert state["often"].tolist() == pytest.approx([0.81 * 0.25 + 0.09 * first + 0.1 * second for first, second in seen])
+    again = Confidence(ConfidenceConfig(kind="soft", decay=0.9), 4)
     again.restore(state)
-    assert again.state()["mean"].tolist() == state["mean"].tolist()
+    said = spoken((0.1, 0.1, 0.5, 0.3))
+    first, second = confidence.weights(said, mask_BT), again.weights(said, mask_BT)
+    assert first is not None and second is not None and torch.equal(first, second)
+
+
+def test_a_spread_below_rounding_puts_no_token_aside() -> None:
+    """All as sure as each other but for the last digits, which is no reason to count less."""
+    for sure in torch.linspace(2.0, 9.0, 50).tolist():
+        logits_BTC = torch.tensor([[[sure + more, 0.0, 0.0] for more in (0.0, 1e-6, -1e-6)]])
+        found = Confidence(ConfidenceConfig(kind="soft", decay=0.0), 3).weights(logits_BTC, torch.ones(1, 3, dtype=torch.bool))
+        assert found is not None and float(found.min()) > 0.99
+
+
+def test_free_has_one_mean_for_all_labels_and_soft_one_for_each_tag() -> None:
+    shapes = {kind: Confidence(ConfidenceConfig(kind=kind), 5).state()["mean"].shape for kind in ("free", "soft")}  # type: ignore[arg-type]
+    assert shapes == {"free": (2,), "soft": (5,)}
 
 
 @pytest.mark.parametrize("kind", ["free", "soft"])
