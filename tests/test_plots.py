@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from itertools import pairwise
 from xml.etree import ElementTree
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewtag.experiments.plots import Bar, Line, bar_chart, heat_map, line_chart
+from fewtag.experiments.plots import Bar, Line, bar_chart, decades, heat_map, line_chart
 from fewtag.experiments.svg import COLORS, WIDTH, Scale, log_ticks, shortened, tick_text, ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -125,3 +126,14 @@ def test_one_point_and_equal_values_draw() -> None:
     for points in ([(5, 50.0)], [(1, 3.0), (2, 3.0)], [(0, 0.0), (1, 0.0)]):
         svg = line_chart([Line("x", points)], title="T", description="D", x_label="x", y_label="y")
         assert "nan" not in svg.lower() and ElementTree.fromstring(svg) is not None
+
+
+def test_a_logarithmic_axis_by_hand() -> None:
+    """From 0.02 to 5 there are three whole decades, 0.01 to 10: each takes a third of the height."""
+    line = Line("en", [(0, 0.02), (10, 0.1), (20, 5.0)])
+    svg = line_chart([line], title="T", description="D", x_label="step", y_label="length", log_y=True)
+    assert decades([0.02, 5.0]) == (0.01, 10.0) and decades([1.0, 1.0]) == (1.0, 10.0)
+    (path,) = [each for each in ElementTree.fromstring(svg).iter(f"{SVG}path") if each.attrib["stroke"] == COLORS[0]]
+    shares = [(22 + 190 - y) / 190 for _, y in _path(path)]
+    assert shares == pytest.approx([math.log10(2) / 3, 1 / 3, (2 + math.log10(5)) / 3], abs=1e-3)
+    assert [text for text in _texts(svg) if text in ("0.01", "0.1", "1", "10")][:4] == ["0.01", "0.1", "1", "10"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import torch
 
 from fewtag.data.corpus import Corpus
 from fewtag.data.queries import generate
+from fewtag.experiments.journal_plots import gradient_figures, loss_figures
+from fewtag.experiments.record import Record
 from fewtag.methods.method import Said
 from fewtag.tagger.batch import Window
 from fewtag.text import Sentence, TagSet
@@ -114,7 +117,18 @@ def test_a_run_keeps_and_judges_its_pseudo_labels(finished: Path) -> None:
     found = json.loads((finished / "pseudo_labels.json").read_text())
     assert found["sentences"] == 9 * 16 and found["f1_by_language"].keys() == {"en"}
     assert -1 <= found["feedback_correlation"]["en"] <= 1  # nine steps are enough for a number
-    assert "judged sentences: span F1 from" in (finished / "report.md").read_text()
+    report = (finished / "report.md").read_text()
+    assert "judged sentences: span F1 from" in report and "Over the whole run: en " in report
+    assert re.search(r"^\| en \| 90 \| .* \| [+-]\d\.\d\d \|$", report, re.MULTILINE)  # feedback by language, with its correlation
+
+
+def test_a_run_draws_its_measurements_beside_its_losses(finished: Path) -> None:
+    events = Record.load(finished).events
+    warm_up, interact, tune = loss_figures(events)
+    assert set(re.findall(r"(\w+) ends at", interact.svg)) == {"meta", "regularization", "student", "supervised"}
+    assert [re.findall(r"(\w+) ends at", figure.svg) for figure in (warm_up, tune)] == [["supervised"], ["supervised"]]
+    (gradients,) = gradient_figures(events)
+    assert set(re.findall(r"(\w+) ends at", gradients.svg)) == {"L_sup", "L_reg", "L_meta"}
 
 
 def test_what_is_kept_holds_no_gold(finished: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,6 +75,7 @@ def line_chart(
     y_label: str,
     y_range: tuple[float, float] | None = None,
     log_x: bool = False,
+    log_y: bool = False,
     target: float | None = None,
 ) -> str:
     """Lines over a common x.
@@ -84,12 +86,13 @@ def line_chart(
         x_label, y_label: names of the axes.
         y_range: of the y axis; None: what the data need, with a little air.
         log_x: equal ratios of x equally far apart; x must be positive.
+        log_y: the same of y, between whole powers of ten where no range is given.
         target: a level to draw as a dotted line.
     """
     xs = [x for line in lines for x, *_ in (*line.points, *line.band, *line.dots)]
     ys = [y for line in lines for _, y in (*line.points, *line.dots)] + [y for line in lines for _, *both in line.band for y in both]
-    low, high = y_range or aired([*ys, *([] if target is None else [target])])
-    x, y = area(min(xs), max(xs), low, high, log_x=log_x)
+    low, high = y_range or (decades if log_y else aired)([*ys, *([] if target is None else [target])])
+    x, y = area(min(xs), max(xs), low, high, log_x=log_x, log_y=log_y)
     left, styles = x.start, _styles(lines)
     parts = [frame(x, y, x_label, y_label)]
     if target is not None:
@@ -115,9 +118,15 @@ def aired(values: Sequence[float]) -> tuple[float, float]:
     return (0.0 if 0 <= low < high / 4 else low - air), high + air
 
 
-def area(x_low: float, x_high: float, y_low: float, y_high: float, *, log_x: bool = False) -> tuple[Scale, Scale]:
+def decades(values: Sequence[float]) -> tuple[float, float]:
+    """Powers of ten around positive values: ends of a logarithmic axis."""
+    low = math.floor(math.log10(min(values)))
+    return 10.0**low, 10.0 ** max(low + 1, math.ceil(math.log10(max(values))))
+
+
+def area(x_low: float, x_high: float, y_low: float, y_high: float, *, log_x: bool = False, log_y: bool = False) -> tuple[Scale, Scale]:
     """The plotting area of a chart with two axes: their scales, with room for what stands at the ticks of y."""
-    y = Scale(y_low, y_high, _TOP + _PLOT, _TOP)
+    y = Scale(y_low, y_high, _TOP + _PLOT, _TOP, log_y)
     left = max(30.0, max(width_of(tick_text(value)) for value in y.ticks()) + 12)
     return Scale(x_low, x_high, left, _RIGHT, log_x), y
 

@@ -146,6 +146,16 @@ class Record:
         """
         return _events(self.folder / "pseudo.jsonl")
 
+    @property
+    def quality(self) -> Mapping[str, Any] | None:
+        """What gold says of the pseudo-labels (``pseudo_labels.json``); None where none was judged.
+
+        Raises:
+            DataError: when the file is damaged.
+        """
+        path = self.folder / "pseudo_labels.json"
+        return _json(path) if path.exists() else None
+
     def _check(self, split: str, found: Mapping[str, Sequence[Tagged]], root: Path) -> None:
         """Hold the predictions to the scores of the run: a report must not show cases of other numbers than its own."""
         said = self.report(split)

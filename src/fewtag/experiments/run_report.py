@@ -10,10 +10,11 @@ from fewtag.errors import ConfigError, DataError, unknown
 from fewtag.evaluation import Report
 from fewtag.evaluation.tables import labels_table, languages_table
 from fewtag.experiments.error_views import best_cases, confusion_blocks, kinds_table, worst_cases
-from fewtag.experiments.journal_plots import loss_figures, score_figures, self_training_figures
+from fewtag.experiments.journal_plots import gradient_figures, loss_figures, quality_figures, score_figures, self_training_figures
 from fewtag.experiments.page import Block, Code, Facts, Figure, Figures, Section, Table, Text, render
 from fewtag.experiments.plots import Bar, bar_chart
 from fewtag.experiments.record import Record
+from fewtag.training.diagnosis import tables_by_language
 
 _MOST_BARS = 20  # labels in the chart; the table has all
 _ROLE = {
@@ -70,7 +71,7 @@ def run_page(record: Record, *, split: str | None = None, data_dir: Path | None 
         *(Section(f"Scores on {each}", _scores(record.report(each), each)) for each in reversed(record.splits)),
         Section(f"Errors on {split}", confused),
         Section("Learning curves", _figures(score_figures(record.events, report.mode) + loss_figures(record.events))),
-        Section("Teacher and student", _figures(self_training_figures(record.events))),
+        Section("Teacher and student", _teacher_and_student(record)),
         Section("Worst cases", worst),
         Section("Best cases", best),
         Section("Configuration, versions, hashes", _origins(record)),
@@ -81,6 +82,15 @@ def run_page(record: Record, *, split: str | None = None, data_dir: Path | None 
 
 def _figures(figures: list[Figure]) -> list[Block]:
     return [Figures(figures)] if figures else []
+
+
+def _teacher_and_student(record: Record) -> list[Block]:
+    """What they said to each other, by language and over time, and what gold says of it; nothing for a run without a teacher."""
+    events, quality = [event for some in record.events.values() for event in some], record.quality
+    tables = tables_by_language(events, quality)
+    figures = quality_figures(quality, record.mode) + self_training_figures(record.events) + gradient_figures(record.events)
+    blocks: list[Block] = [Table(caption, *table, strong=int(len(table[1]) > 1)) for caption, table in tables.items()]
+    return blocks + _figures(figures)
 
 
 def _summary(record: Record) -> str:

@@ -16,7 +16,9 @@ from fewtag.tagger.card import card_of
 from fewtag.tagger.decode import Prediction
 from fewtag.tagger.folder import save
 from fewtag.tagger.tagger import Tagger
+from fewtag.training.diagnosis import diagnosis_markdown
 from fewtag.training.folder import RunFolder, digest_of
+from fewtag.training.journal import read_events
 from fewtag.training.run_config import RunConfig
 from fewtag.training.scoring import predict_all, report_on
 
@@ -86,7 +88,7 @@ def finish(
     """Write report, tagger folder and, last of all, ``metrics.json``: its presence says that the run is whole."""
     counts = {lang: (len(data.labeled.get(lang, ())), len(data.unlabeled.get(lang, ()))) for lang in sorted(data.labeled)}
     text = report_text(reports, method, config, counts, seconds, steps, passes, notes)
-    write_text(folder.path / "report.md", text)
+    write_text(folder.path / "report.md", "\n".join([text, *_diagnosis(folder)]))
     if tagger is not None:
         shown = reports.get("test", reports["dev"])
         card = card_of(
@@ -110,6 +112,14 @@ def finish(
         **{split: report.to_json() for split, report in reports.items()},
     }
     folder.write_json("metrics.json", metrics)
+
+
+def _diagnosis(folder: RunFolder) -> list[str]:
+    """What the journal says of teacher and student, and gold of their pseudo-labels; nothing where there is no teacher."""
+    events = read_events(folder.events) if folder.events.exists() else []
+    quality = json.loads(folder.quality.read_text(encoding="utf-8")) if folder.quality.exists() else None
+    said = diagnosis_markdown(events, quality)
+    return [said, ""] if said else []
 
 
 def report_text(

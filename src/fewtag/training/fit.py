@@ -247,9 +247,10 @@ def _add(position: Position, losses: dict[str, Tensor], stage: Stage, language: 
 
 
 def means_of(sums: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Means by name; of what was summed with its square, the spread in place of that."""
+    """Means by name; of what was summed with its square, the spread in place of that; of feedback, how many ``steps`` it is of."""
     means = {name: total / count for name, (total, count) in sorted(sums.items())}
     for name in [name for name in means if " squared" in name]:
         square, mean = means.pop(name), means[name.replace(" squared", "")]
         means[name.replace(" squared", " spread")] = max(0.0, square - mean * mean) ** 0.5
-    return dict(sorted(means.items()))
+    steps = {name.replace("feedback", "steps"): float(count) for name, (_, count) in sums.items() if name.partition("/")[0] == "feedback"}
+    return dict(sorted({**means, **steps}.items()))

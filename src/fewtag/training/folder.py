@@ -48,6 +48,7 @@ class RunFolder:
         self.model = path / "model"
         self.events = path / "events.jsonl"
         self.pseudo = path / "pseudo.jsonl"
+        self.quality = path / "pseudo_labels.json"
         self.metrics = path / "metrics.json"
         self.checkpoints = path / "checkpoints"
 

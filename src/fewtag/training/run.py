@@ -96,7 +96,7 @@ def run(
         if folder.pseudo.exists():
             quality = judge(read_events(folder.pseudo), data.hidden, config.evaluation.mode)
             if quality is not None:
-                folder.write_json("pseudo_labels.json", quality.to_json())
+                folder.write_json(folder.quality.name, quality.to_json())
                 notes.append(quality.sentence)
         steps, passes = this.position.total_steps, this.position.passes
         dev, test = deliver(this.method.delivered.tagger, data, config, folder, name, seconds, steps, passes, notes)
