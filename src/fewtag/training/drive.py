@@ -57,8 +57,6 @@ class Drive:
             weights=config.sampling.raw_weights,
             device=self.device,
         )
-        for stage in self.method.stages():
-            self.draw.check(stage)
         self.position = Position()
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.seconds = 0.0

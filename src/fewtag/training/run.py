@@ -71,6 +71,8 @@ def run(
     this = Drive(config, folder, data, "supervised-multi" if single else name, listener)
     fresh = not (resume and this.checkpoints.paths())
     start = read_start(Path(config.train.start), this.method, described) if config.train.start and fresh else None
+    for stage in this.method.stages():
+        this.draw.check(stage)
     if config.train.start:
         notes.append(f"begins with the tagger of {config.train.start}; what that one cost is counted in this run's costs")
         listener(notes[-1])
