@@ -61,7 +61,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         "metats",
         {
             **{"heard": 6, "supervised": "mixed", "reduction": "sentence", "threshold_on": "tempered"},
-            **{"noise_on": "all", "noise_place": "last", "weight_reg": 0.5},
+            **{"noise_on": "all", "noise_place": "last", "weight_reg": 0.5, "denominator": "kept"},
         },
     ),
     "metats, pushed": ("metats", {"weight_student_adversary": 0.5, "weight_teacher_adversary": 0.5}),
