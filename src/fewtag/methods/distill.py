@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from fewtag.learning.adversarial import AdversaryConfig, worst_divergence
 from fewtag.learning.learner import Learner, Pass
 from fewtag.learning.losses import cross_entropy, precise
 from fewtag.learning.pseudo_labels import PseudoLabels
@@ -26,13 +27,20 @@ def mean_of(members: Sequence[Learner], batch: Batch, key: Key) -> Tensor:
     return torch.stack([precise(logits_BTC).softmax(-1) for logits_BTC in each]).mean(0)
 
 
-def distill_step(student: Learner, members: Sequence[Learner], label_smoothing: float) -> Callable[..., dict[str, Tensor]]:
+def distill_step(
+    student: Learner,
+    members: Sequence[Learner],
+    label_smoothing: float,
+    weight_adversary: float = 0.0,
+    adversary: AdversaryConfig = AdversaryConfig(),  # noqa: B008
+) -> Callable[..., dict[str, Tensor]]:
     """The step in which the student takes one descent on the members' mean distribution of raw text, and on labels.
 
     Args:
         student: who learns.
         members: who are asked; they do not change.
         label_smoothing: of the labels.
+        weight_adversary: of virtual adversarial training on the raw text, with its search.
     """
 
     def step(labeled: Batch | None, unlabeled: Batch | None, key: Key, judge: Batch | None = None) -> dict[str, Tensor]:
@@ -41,7 +49,9 @@ def distill_step(student: Learner, members: Sequence[Learner], label_smoothing: 
         labeled_BTC, raw_BTC = student.passes(key, "supervised", Pass(labeled), Pass(unlabeled))
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=label_smoothing).mean
         taught = pseudo.against(raw_BTC).mean
-        student.descend(sup + taught)
-        return {"student": taught.detach(), "supervised": sup.detach()}
+        worst = worst_divergence(student, unlabeled, key, "worst", adversary).mean if weight_adversary else taught.new_zeros(())
+        student.descend(sup + taught + weight_adversary * worst)
+        told = {"student": taught.detach(), "supervised": sup.detach()}
+        return {**told, "worst": worst.detach()} if weight_adversary else told
 
     return step
