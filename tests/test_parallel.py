@@ -30,7 +30,7 @@ from fewtag.tagger import Batch, Tagger
 from fewtag.text import Sentence, TagSet
 from fewtag.training.checkpoint import flatten
 from fewtag.training.draws import split
-from test_contract import NAMES, row_of
+from test_contract import NAMES, PRETRAINED, row_of
 
 TAG_SET = TagSet(("color", "thing"))
 LABELED = {
@@ -59,7 +59,6 @@ RAW = [
 STEPS = 5
 # A loss is a rank's part of the mean; these are what they are of the whole batch, on every rank.
 EVERYWHERE = ("lambda", "feedback", "kept", "agreement", "weight", "gradient ")
-PRETRAINED = "metats, pre-trained"
 
 
 def _noise(like: Tensor) -> Tensor:
@@ -95,7 +94,7 @@ def seeded(role: str) -> Tagger:
 
 
 def build(name: str) -> Method:
-    found, values = ("metats", {}) if name == PRETRAINED else row_of(name)
+    found, values = row_of(name)
     if "diagnose_every" in METHODS[found].config.model_fields:
         values = {"diagnose_every": STEPS, **values}
     learner = LearnerConfig(lr=0.01, embeddings="dense")
@@ -162,7 +161,7 @@ def both(names: list[str], folder: Path) -> list[dict[str, Outcome]]:
 
 
 SOME = ["bond-soft", "co-teaching", "mean-teacher-mse", "metats", "metats, per token", "metats, soft", "noisy-student"]
-REST = [*(name for name in NAMES if name not in SOME), PRETRAINED]
+REST = [name for name in NAMES if name not in SOME]
 EXACT = 1e-12
 # At its first step the average is its student, so the divergence's gradient is rounding alone, about 1e-17, where the supervised loss has
 # none: in words that only raw text has. Adam divides it by its epsilon and makes it steps of 1e-11.
