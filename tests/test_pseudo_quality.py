@@ -84,8 +84,7 @@ def test_a_run_keeps_and_judges_its_pseudo_labels(finished: Path) -> None:
     assert "judged sentences: span F1 from" in (finished / "report.md").read_text()
 
 
-def test_what_is_kept_holds_no_gold(finished: Path) -> None:
-    """Gold tags of raw text are in no file that a resumed run reads."""
+def test_only_raw_sentences_are_kept(finished: Path) -> None:
     labeled = set(json.loads((finished / "data.json").read_text())["labeled_ids"]["en"])
     assert not labeled & {name for each in read_events(finished / "pseudo.jsonl") for name in each["ids"]}
 
