@@ -1,4 +1,4 @@
-"""Adam, held to torch's: the dense weights to the bit of its fused kernel, the waiting rows of a table to rounding."""
+"""Adam and clipping, held to torch's: dense weights to the bit of its fused kernel, waiting rows to rounding; norms worked by hand."""
 
 from __future__ import annotations
 
@@ -117,3 +117,40 @@ def test_clipping_counts_the_table_and_rescales_to_its_target(mode: str, norm: i
     seconds = [v["second"] for v in state["adam"].values()] + ([state["table"]["second"]] if mode == "lazy" else [])
     gradient = torch.cat([(second / 0.001).sqrt().flatten() for second in seconds])
     assert float(gradient.norm(p=norm)) == pytest.approx(0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["lazy", "dense"])
+def test_a_threshold_that_is_never_reached_changes_no_bit(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = {}
+    for name, threshold in (("far", 1e30), ("unclipped", 1e-3), ("clipped", 1e-3)):
+        each = learner(embeddings=mode, clip_threshold=threshold, clip_target=1e-3)
+        if name == "unclipped":
+            monkeypatch.setattr(each, "_divisor", lambda gradients: torch.ones(()))
+        train(each, 8)
+        with each.settled() as tagger:
+            runs[name] = {part: value.clone() for part, value in tagger.state_dict().items()}
+    assert all(torch.equal(value, runs["unclipped"][part]) for part, value in runs["far"].items())
+    assert not torch.equal(runs["clipped"]["head.weight"], runs["unclipped"]["head.weight"])  # clipping would have shown
+
+
+def test_a_learner_that_never_clips_is_torchs_adamw_to_the_bit() -> None:
+    ours, theirs = (learner(embeddings="dense", clip_threshold=1e30) for _ in range(2))
+    train(ours, 8)
+    optimizer = torch.optim.AdamW(theirs.tagger.parameters(), lr=0.01, eps=1e-8, weight_decay=0.0, fused=True)
+    theirs.descend = lambda loss: (optimizer.zero_grad(), loss.backward(), optimizer.step())  # type: ignore[method-assign, assignment]
+    train(theirs, 8)
+    assert all(torch.equal(value, theirs.tagger.state_dict()[name]) for name, value in ours.tagger.state_dict().items())
+
+
+@pytest.mark.parametrize("mode", ["lazy", "dense"])
+@pytest.mark.parametrize(("last", "divisor"), [(6.5, 1.0), (7.0, 1.0), (7.5, 40.5), (967.0, 1000.0)])
+def test_the_printed_clipping_on_either_side_of_40(mode: str, last: float, divisor: float) -> None:
+    """A20: gradients with a 1-norm above 40 get one of 1. The loss is linear, so its gradient is its coefficients: 33 and the last."""
+    each = learner(embeddings=mode, clip_norm=1, clip_threshold=40, clip_target=1)
+    table = each.tagger.encoder.vocabulary
+    assert table is not None
+    bias_C, row_D = torch.tensor([10.0, -20.0, last]), torch.tensor([2.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    taken = each.descend((each.tagger.head.bias * bias_C).sum() + (table[3] * row_D).sum())
+    found = sorted(float(value) for part in taken.parts for value in part.flatten() if value)
+    assert found == pytest.approx(sorted(value / divisor for value in (10.0, -20.0, last, 2.0, -1.0)))
+    assert divisor == 1.0 or sum(map(abs, found)) == pytest.approx(1.0)

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
-from fewtag.learning.adversarial import adversarial_direction, unit, worst_divergence
 from fewtag.learning.average import follow
 from fewtag.learning.feedback import Told
 from fewtag.learning.learner import Learner, LearnerConfig
-from fewtag.learning.losses import Term, divergence, squared_distance
+from fewtag.learning.losses import divergence, squared_distance
 from fewtag.learning.pseudo_labels import label, reweighted
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
@@ -140,6 +139,24 @@ def test_the_average_has_its_closed_form() -> None:
     assert float(student.tagger.head.weight.detach()[0, 0]) == 1.0
 
 
+def test_the_average_takes_counters_as_they_are_and_other_buffers_as_weights() -> None:
+    """A buffer of 1, 2, 3, 4 averages with its start 0 to 2; a counter is the student's. Neither is the student's own tensor."""
+    student, average = (Learner(name, make_tagger(name), LearnerConfig(embeddings="dense")) for name in ("student", "average"))
+    for learner in (student, average):
+        learner.tagger.encoder.register_buffer("scale", torch.zeros(2))
+        learner.tagger.encoder.register_buffer("seen", torch.zeros((), dtype=torch.long))
+    own, its = student.tagger.encoder, average.tagger.encoder
+    for step in range(4):
+        own.scale.fill_(step + 1.0)
+        own.seen += 7
+        follow(average, student, step, decay=1.0)
+        assert its.seen.dtype == torch.long and int(its.seen) == 7 * (step + 1)
+    assert its.scale.tolist() == pytest.approx([2.0, 2.0])
+    own.scale.fill_(9.0)
+    own.seen += 1
+    assert its.scale.tolist() == pytest.approx([2.0, 2.0]) and int(its.seen) == 28
+
+
 def test_the_ramp_rises_and_stays_up() -> None:
     assert ramped(10.0, 0, 300) == pytest.approx(10 * math.exp(-5))
     assert [ramped(10.0, step, 300) for step in (300, 450, 10_000)] == [10.0, 10.0, 10.0]
@@ -180,61 +197,6 @@ def test_feedback_on_the_teachers_own_distribution_says_nothing(kind: str, hears
     (gradient,) = torch.autograd.grad(meta, logits_BTC)
     assert abs(float(meta.detach())) > 1e-3  # a loss it is, but one that moves nothing
     assert (float(gradient.abs().max()) > 1e-3) == hears and (hears or float(gradient.abs().max()) < 1e-12)
-
-
-# ---- virtual adversarial training
-
-
-def test_the_adversary_finds_the_top_eigenvector() -> None:
-    """A distance of d H d / 2 has the gradient H d, so power iteration goes to the eigenvector of H's largest eigenvalue."""
-    generator = torch.Generator().manual_seed(2)
-    square = torch.randn(6, 6, generator=generator, dtype=torch.float64)
-    values, vectors = torch.linalg.eigh(square @ square.T)
-    matrix = vectors @ torch.diag(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 8.0], dtype=torch.float64)) @ vectors.T
-    start = torch.randn(1, 2, 3, generator=generator, dtype=torch.float64)
-    mask = torch.ones(1, 2, dtype=torch.bool)
-
-    def distance(change: Tensor) -> Tensor:
-        flat = change.flatten()
-        return flat @ matrix @ flat / 2
-
-    found = [adversarial_direction(distance, start, mask, torch.tensor(0.01), rounds).flatten() for rounds in (1, 3, 10, 50)]
-    cosines = [abs(float(direction @ vectors[:, -1])) for direction in found]
-    assert cosines == sorted(cosines) and cosines[0] < cosines[-1] and cosines[-1] > 1 - 1e-6
-    assert all(float(direction.norm()) == pytest.approx(1.0) for direction in found)
-    assert values[-1] > values[0]
-
-
-def test_a_push_has_its_length_per_sentence_and_spares_padding() -> None:
-    direction = unit(torch.randn(3, 4, 5), torch.tensor([[True, True, False, False], [True, True, True, True], [False] * 4]))
-    assert direction.flatten(1).norm(dim=1).tolist() == pytest.approx([1.0, 1.0, 0.0])
-    assert not direction[0, 2:].any() and not direction[2].isnan().any()
-
-
-def pushed(method: Any, raw: Batch, step: int) -> Term:
-    return worst_divergence(method.student, raw, Key(0, "smooth", step), "worst, raw", method.config)
-
-
-def test_vat_looks_through_one_dropout_mask() -> None:
-    """With dropout on, the divergence of a sentence from itself is 0, and of second order in the push: masks are the same in every pass."""
-    method = build("vat")
-    _, raw = batches(method)
-    values = []
-    for radius in (1e-6, 0.02, 0.04):
-        method = build("vat", radius=radius)
-        values.append(float(pushed(method, raw, 3).total.detach()))
-    assert abs(values[0]) < 1e-6 < values[1]
-    assert values[2] / values[1] == pytest.approx(4.0, rel=0.15)
-
-
-def test_vat_pushes_where_it_hurts_more_than_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    method = build("vat", radius=0.3)
-    _, raw = batches(method)
-    worst = float(pushed(method, raw, 0).total.detach())
-    monkeypatch.setattr("fewtag.learning.adversarial.adversarial_direction", lambda distance, start, mask, small, rounds: unit(start, mask))
-    chance = [float(pushed(method, raw, step).total.detach()) for step in range(20)]
-    assert worst > 2 * sum(chance) / len(chance)
-    assert all(p.grad is None for p in method.student.tagger.parameters())  # the search leaves no gradient behind
 
 
 # ---- Noisy Student

@@ -1,8 +1,12 @@
-"""Every row of METHODS under one contract: it learns, is deterministic, and resumes to the bit from any moment."""
+"""Every row of METHODS under one contract: it learns, is deterministic, resumes to the bit from any moment, and delivers a whole folder."""
 
 from __future__ import annotations
 
+import functools
+import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,9 @@ from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.learning.learner import LearnerConfig
 from fewtag.methods import METHODS, resolve
 from fewtag.methods.method import Budget, Method, Stage
+from fewtag.methods.pretraining import Pretrained, PretrainingConfig
 from fewtag.tagger import Batch, Tagger
+from fewtag.tagger.folder import save
 from fewtag.text import Sentence, TagSet, spans_of
 from fewtag.training.checkpoint import Checkpoints, flatten, same, unflatten
 from fewtag.training.draws import split
@@ -39,11 +45,12 @@ RAW = {language: [s.without_tags() for s in sentences(language, 20, 2)] for lang
 DEV = [s for language in COLORS for s in sentences(language, 8, 3)]
 
 
-def make_tagger(role: str) -> Tagger:
+def make_tagger(role: str, decoding: str = "viterbi") -> Tagger:
     torch.manual_seed(11)
-    return Tagger(CompactEncoder(CompactConfig(buckets=300, width=12, layers=1)), TAG_SET)
+    return Tagger(CompactEncoder(CompactConfig(buckets=300, width=12, layers=1)), TAG_SET, languages=["de", "en"], decoding=decoding)
 
 
+PRETRAINED = "metats, pre-trained"
 # Switches that change what a method does are held to the contract as rows are.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "metats, product": ("metats", {"feedback": {"kind": "product"}}),
@@ -66,6 +73,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "metats, pushed": ("metats", {"weight_student_adversary": 0.5, "weight_teacher_adversary": 0.5}),
     "metats, averaged": ("metats", {"student_average": 0.9, "blend": True}),
+    PRETRAINED: ("metats", {}),  # a stage in front of all the others
 }
 NAMES = sorted({*METHODS, *VARIANTS})
 
@@ -75,8 +83,10 @@ def row_of(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def build(name: str) -> Method:
-    found, values = row_of(name)
-    return METHODS[found].method(resolve(found, values), make_tagger, LearnerConfig(lr=0.01))
+    (found, values), learner = row_of(name), LearnerConfig(lr=0.01)
+    make = functools.partial(make_tagger, decoding=METHODS[found].decoding)
+    method = METHODS[found].method(resolve(found, values), make, learner)
+    return Pretrained(method, PretrainingConfig(steps=9), make, learner) if name == PRETRAINED else method
 
 
 def draw(method: Method) -> Any:
@@ -90,8 +100,8 @@ def draw(method: Method) -> Any:
             parts = {lang: split(some, lang, 5, stage.fold) for lang, some in LABELED.items()}
             known, fold = {lang: part[0] for lang, part in parts.items()}, parts[language][1]
         pool = [s for some in known.values() for s in some] if stage.mixed else known[language]
-        labeled = batcher.batch(chooser.sample(pool, min(4, len(pool))), labeled=True)
-        raw = batcher.batch(chooser.sample(RAW[language], 4), labeled=False) if stage.draws == "both" else None
+        labeled = batcher.batch(chooser.sample(pool, min(4, len(pool))), labeled=True) if stage.draws != "raw" else None
+        raw = batcher.batch(chooser.sample(RAW[language], 4), labeled=False) if stage.draws != "labeled" else None
         if not stage.has_judge:
             return labeled, raw
         return labeled, raw, batcher.batch(fold or known[language][: stage.heard or 4], labeled=True)
@@ -108,6 +118,7 @@ def evaluate(tagger: Tagger) -> Scored:
 
 def loop(method: Method, position: Position, steps: int = 9, guard: bool = True) -> Any:
     budget = {"supervised": Budget(steps, 3, 5), "semi_supervised": Budget(steps, 4, 5), "finetune": Budget(steps, 2, 5)}
+    budget["pretraining"] = Budget(steps, 3, 1)
     return fit(method, position, seed=5, draw=draw(method), budget=lambda stage: budget[stage.effort], evaluate=evaluate, guard=guard)
 
 
@@ -126,12 +137,54 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_learns(name: str) -> None:
-    method, position = build(name), Position()
-    start = evaluate(method.delivered.tagger).value
-    for _ in loop(method, position, steps=150):
+@functools.cache
+def learned(name: str) -> Tagger:
+    """What 150 steps of every stage deliver."""
+    method = build(name)
+    for _ in loop(method, Position(), steps=150):
         pass
-    assert evaluate(method.delivered.tagger).value > max(90.0, start)
+    return method.delivered.tagger
+
+
+def test_learns(name: str) -> None:
+    assert evaluate(learned(name)).value > max(90.0, evaluate(build(name).delivered.tagger).value)
+
+
+# Nothing but the folders and the words: for each folder its decoding, and of each sentence tags and logits.
+_ELSEWHERE = """
+import json, sys
+from pathlib import Path
+from fewtag.tagger.folder import load
+from fewtag.text import Sentence
+
+folder, sentences = Path(sys.argv[1]), [Sentence(tuple(tokens), None, "en") for tokens in json.load(sys.stdin)]
+found = {}
+for each in folder.iterdir():
+    tagger = load(each)
+    found[each.name] = [tagger.decoding, [p.tags for p in tagger.predict(sentences)], [l.tolist() for l in tagger.logits(sentences)]]
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a process that has only the tagger folders says of dev, by row."""
+    folder = tmp_path_factory.mktemp("taggers")
+    for number, name in enumerate(NAMES):
+        save(learned(name), folder / str(number), card="")
+    words = json.dumps([s.tokens for s in DEV])
+    done = subprocess.run([sys.executable, "-c", _ELSEWHERE, str(folder)], input=words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {NAMES[int(number)]: said for number, said in json.loads(done.stdout).items()}
+
+
+def test_a_folder_is_the_tagger_in_a_process_of_its_own(name: str, elsewhere: dict[str, Any]) -> None:
+    """Held to the tagger in memory: the same tags, every logit to the bit, and the row's way of decoding."""
+    tagger = learned(name)
+    decoding, tags, logits = elsewhere[name]
+    assert decoding == tagger.decoding == METHODS[row_of(name)[0]].decoding
+    assert [tuple(each) for each in tags] == [p.tags for p in tagger.predict(DEV)]
+    assert logits == [each.tolist() for each in tagger.logits(DEV)]
 
 
 def test_deterministic(name: str) -> None:
@@ -142,7 +195,8 @@ def test_other_seed_other_weights(name: str) -> None:
     method, position = build(name), Position()
     budget = Budget(9, 3, 5)
     list(fit(method, position, seed=6, draw=draw(method), budget=lambda stage: budget, evaluate=evaluate))
-    assert not same(method.delivered.state(), trained(name)[0]["method"][method.delivered.name])
+    state = trained(name)[0]["method"]
+    assert not same(method.delivered.state(), state.get("inner", state)[method.delivered.name])
 
 
 def test_resumes_to_the_bit_from_every_moment(name: str, tmp_path: Path) -> None:

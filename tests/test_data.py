@@ -152,6 +152,7 @@ def test_a_draw_is_a_function_of_its_step(first: int, second: int) -> None:
 
 
 def test_languages_are_drawn_in_proportion_to_size_to_the_exponent() -> None:
+    """Within three standard deviations of the binomial's mean."""
     sizes = {"a": 1000, "b": 100, "c": 10}
     for exponent in (0.0, 0.5, 1.0):
         stream = stream_of(sizes, exponent=exponent, batch_size=1, unlabeled_batch_size=1)
@@ -159,14 +160,27 @@ def test_languages_are_drawn_in_proportion_to_size_to_the_exponent() -> None:
         weights = np.array([size**exponent for size in sizes.values()])
         expected = 10_000 * weights / weights.sum()
         spread = np.sqrt(expected * (1 - expected / 10_000))
-        assert np.all(np.abs(np.array([drawn[lang] for lang in sizes]) - expected) < 4 * spread + 1)
+        assert np.all(np.abs(np.array([drawn[lang] for lang in sizes]) - expected) <= 3 * spread)
 
 
-def test_every_raw_sentence_is_seen_once_an_epoch() -> None:
-    stream = stream_of({"en": 24}, unlabeled_batch_size=8)
-    for epoch in range(3):
-        seen = [s.id for step in range(3 * epoch, 3 * epoch + 3) for s in stream.draw(step).unlabeled]
-        assert sorted(seen) == sorted(f"enr-{i}" for i in range(24))
+@pytest.mark.parametrize(("mixed", "raw"), [(False, False), (True, False), (False, True), (True, True)])
+def test_every_sentence_is_seen_once_an_epoch(mixed: bool, raw: bool) -> None:
+    """Labeled and raw, in batches that divide no pool: what a pool gave, one after another, cut by its size, is permutations."""
+    labeled = {"en": many("en", 7), "de": many("de", 3)}
+    unlabeled = {lang: [s.without_tags() for s in many(f"{lang}r", size)] for lang, size in (("en", 10), ("de", 6))} if raw else {}
+    stream = Stream(labeled, unlabeled, seed=2, batch_size=4, unlabeled_batch_size=4, mixed=mixed)
+    pools = {f"raw {lang}": [s.id for s in some] for lang, some in unlabeled.items()}
+    by_language = {lang: [s.id for s in some] for lang, some in labeled.items()}
+    pools |= {"labeled": [*by_language["en"], *by_language["de"]]} if mixed else by_language
+    seen: dict[str, list[str]] = {name: [] for name in pools}
+    for draw in map(stream.draw, range(80)):
+        seen["labeled" if mixed else draw.language] += [s.id for s in draw.labeled]
+        if raw:
+            seen[f"raw {draw.language}"] += [s.id for s in draw.unlabeled]
+    for name, pool in pools.items():
+        epochs = [seen[name][start : start + len(pool)] for start in range(0, len(seen[name]) - len(pool) + 1, len(pool))]
+        assert len(epochs) > 8 and all(sorted(epoch) == sorted(pool) for epoch in epochs)
+        assert len(set(map(tuple, epochs))) > 1
 
 
 def test_one_language_a_draw_and_no_tag_of_raw_text() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor
 
 from fewtag.encoders.encoder import Inputs
-from fewtag.learning.losses import Term, cross_entropy, soft_cross_entropy
+from fewtag.learning.losses import Term, cross_entropy, divergence, soft_cross_entropy, squared_distance
 from fewtag.learning.noise import GaussianNoise
-from fewtag.learning.pseudo_labels import confident, hard, scaled, sharpen
+from fewtag.learning.pseudo_labels import confident, hard, label, scaled, sharpen
 from fewtag.tagger.batch import IGNORED
 
 
@@ -30,6 +33,50 @@ def test_nothing_to_count_is_zero_not_nan() -> None:
     soft = soft_cross_entropy(logits_BTC, torch.rand(1, 2, 3), torch.zeros(1, 2, dtype=torch.bool))
     (gradient,) = torch.autograd.grad(soft.mean, logits_BTC)
     assert float(soft.mean.detach()) == 0.0 and not gradient.any() and not gradient.isnan().any()
+
+
+def _tags(target_BTC: Tensor, mask_BT: Tensor) -> Tensor:
+    return target_BTC.argmax(-1).where(mask_BT, torch.tensor(IGNORED))
+
+
+def _taught(kind: str) -> Callable[..., Term]:
+    """The loss of a teacher's pseudo-labels, whose own logits have padding too."""
+    return lambda logits, target, mask, weights: label(kind, target.log(), mask, 0.4).against(logits, smoothing=0.1)
+
+
+LOSSES: dict[str, Callable[..., Term]] = {  # of logits_BTC, target_BTC, mask_BT, weights_BT
+    "cross-entropy": lambda logits, target, mask, weights: cross_entropy(logits, _tags(target, mask), smoothing=0.15),
+    "with weights": lambda logits, target, mask, weights: cross_entropy(logits, _tags(target, mask), weights_BT=weights),
+    "divergence": lambda logits, target, mask, weights: divergence(logits, target, mask),
+    "squared distance": lambda logits, target, mask, weights: squared_distance(logits, target, mask),
+    "soft": lambda logits, target, mask, weights: soft_cross_entropy(logits, target, mask),
+    "soft, with weights": lambda logits, target, mask, weights: soft_cross_entropy(logits, target, mask, weights_BT=weights),
+    **{f"pseudo-labels, {kind}": _taught(kind) for kind in ("hard", "soft", "reweighted", "soft-high")},
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("filler", [float("nan"), float("inf"), 1e30])
+def test_padding_may_hold_anything(name: str, filler: float) -> None:
+    """Rows of 3 and 5 tokens and one of none, and what stands behind them in logits and targets changes neither value nor gradient.
+
+    The truth is the same loss of the eight tokens as one row, where there is nothing to mask.
+    """
+    generator = torch.Generator().manual_seed(4)
+    mask_BT = torch.arange(6) < torch.tensor([[3], [5], [0]])
+    logits_BTC, target_BTC = (torch.randn(3, 6, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    target_BTC, weights_BT = (2 * target_BTC).softmax(-1), torch.rand(3, 6, generator=generator, dtype=torch.float64)
+    bare = logits_BTC[mask_BT].unsqueeze(0).requires_grad_()
+    rest = (each[mask_BT].unsqueeze(0) for each in (target_BTC, mask_BT, weights_BT))
+    expected = LOSSES[name](bare, *rest)
+    (slope,) = torch.autograd.grad(expected.mean, bare)
+    padded, wanted = (each.where(mask_BT.unsqueeze(-1), filler) for each in (logits_BTC, target_BTC))
+    found = LOSSES[name](padded.requires_grad_(), wanted, mask_BT, weights_BT)
+    (gradient,) = torch.autograd.grad(found.mean, padded)
+    assert 4 <= int(found.count) == int(expected.count) and slope.any()
+    assert float(found.mean.detach()) == pytest.approx(float(expected.mean.detach()), rel=1e-12)
+    torch.testing.assert_close(gradient[mask_BT], slope[0], rtol=1e-12, atol=1e-12)
+    assert not gradient[~mask_BT].any()  # 0 exactly; a NaN would count as something
 
 
 def test_terms_of_halves_add_up_to_the_whole() -> None:

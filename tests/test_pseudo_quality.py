@@ -131,8 +131,7 @@ def test_a_run_draws_its_measurements_beside_its_losses(finished: Path) -> None:
     assert set(re.findall(r"(\w+) ends at", gradients.svg)) == {"L_sup", "L_reg", "L_meta"}
 
 
-def test_what_is_kept_holds_no_gold(finished: Path) -> None:
-    """Gold tags of raw text are in no file that a resumed run reads."""
+def test_only_raw_sentences_are_kept(finished: Path) -> None:
     labeled = set(json.loads((finished / "data.json").read_text())["labeled_ids"]["en"])
     assert not labeled & {name for each in read_events(finished / "pseudo.jsonl") for name in each["ids"]}
 

@@ -14,9 +14,9 @@ from fewtag.learning.learner import Learner
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS
 from fewtag.tagger import Batch
-from test_contract import NAMES, build, draw, row_of
+from test_contract import NAMES, PRETRAINED, build, draw, row_of
 
-# Loss -> the network that learns from it, by stage kind. What is not here is no loss: it must have no gradient at all.
+# Loss -> the network that learns from it, by row. What is not here is no loss: it must have no gradient at all.
 STUDENT = {"supervised": "student", "student": "student"}
 PAIR = {"student": "student", "supervised": "teacher", "regularization": "teacher", "meta": "teacher"}
 ON_RAW_TEXT: dict[str, dict[str, str]] = {
@@ -36,6 +36,8 @@ ON_RAW_TEXT: dict[str, dict[str, str]] = {
     "ensemble": STUDENT,
     "co-teaching": {f"{kind} student-{n}": f"student-{n}" for kind in ("supervised", "taught") for n in (1, 2)},
 }
+# By the name of a stage, where it is not the row's own.
+STAGES = {"distill": STUDENT, "pretrain": {"masked words": "pretraining"}}
 MEASURES = {"lambda", "feedback", "kept", "weight", "agreement"}
 _TOO_SMALL = 1e-6  # rounding of a gradient that is zero
 
@@ -79,11 +81,13 @@ def prepared(name: str) -> Any:
     method: Any = build(name)
     for number, learner in enumerate(method.learners().values()):
         torch.manual_seed(number)
-        torch.nn.init.normal_(learner.tagger.head.weight, std=1.5)
-    if hasattr(method, "feedback"):  # a factor that is not 0 at the first step, of a student that stands still
-        kind = method.feedback.config.kind
+        for weight in learner.tagger.head.parameters():
+            torch.nn.init.normal_(weight, std=1.5)
+    own = getattr(method, "inner", method)
+    if hasattr(own, "feedback"):  # a factor that is not 0 at the first step, of a student that stands still
+        kind = own.feedback.config.kind
         plain = {"baseline": "none", "standardize": False, "permuted": False, "kind": kind if kind in ("token", "none") else "constant"}
-        method.feedback = Feedback(method.feedback.config.model_copy(update=plain))
+        own.feedback = Feedback(own.feedback.config.model_copy(update=plain))
     return method
 
 
@@ -94,18 +98,32 @@ def test_every_method_says_what_its_losses_reach() -> None:
 @pytest.mark.usefixtures("graphs")
 @pytest.mark.parametrize("name", [n for n in NAMES if METHODS[row_of(n)[0]].uses_raw_text])
 def test_on_raw_text(name: str) -> None:
+    """Every stage that draws raw text: rounds, generations, distillation, pre-training."""
     method = prepared(name)
-    stage = next(stage for stage in method.stages() if stage.draws == "both")
-    labeled, raw, *judge = draw(method)(stage, 0)
-    losses = stage.step(labeled, raw, Key(0, stage.name, 1), *judge)
     found_row, values = row_of(name)
     pushed = {f"{who} worst": who for who in ("student", "teacher") if values.get(f"weight_{who}_adversary")}
-    expected = {**ON_RAW_TEXT[found_row], **pushed}
-    assert {loss: reached(value, method) for loss, value in losses.items() if loss not in MEASURES} == {
-        loss: {expected[loss]} if loss in expected else set() for loss in losses if loss not in MEASURES
-    }
-    assert not any(reached(value, method) for loss, value in losses.items() if loss in MEASURES)
-    assert expected.keys() <= losses.keys()
+    stages = [stage for stage in method.stages() if stage.draws != "labeled"]
+    assert stages
+    for stage in stages:
+        labeled, raw, *judge = draw(method)(stage, 0)
+        losses = stage.step(labeled, raw, Key(0, stage.name, 1), *judge)
+        expected = STAGES.get(stage.name, {**ON_RAW_TEXT[found_row], **pushed})
+        assert {loss: reached(value, method) for loss, value in losses.items() if loss not in MEASURES} == {
+            loss: {expected[loss]} if loss in expected else set() for loss in losses if loss not in MEASURES
+        }, stage.name
+        assert not any(reached(value, method) for loss, value in losses.items() if loss in MEASURES)
+        assert expected.keys() <= losses.keys()
+
+
+@pytest.mark.usefixtures("graphs")
+def test_masked_words_reach_the_whole_of_the_pre_trained_encoder_and_its_head() -> None:
+    method = prepared(PRETRAINED)
+    stage = method.stages()[0]
+    (loss,) = stage.step(*draw(method)(stage, 0), Key(0, stage.name, 1)).values()
+    names, weights = zip(*method.guesser.named_parameters(), strict=True)
+    found = torch.autograd.grad(loss.origin, weights, allow_unused=True)  # type: ignore[attr-defined]
+    assert {name.split(".")[0] for name in names} == {"encoder", "head"}
+    assert not [name for name, gradient in zip(names, found, strict=True) if gradient is None or not gradient.any()]
 
 
 @pytest.mark.usefixtures("graphs")

@@ -182,14 +182,6 @@ def test_metats_without_raw_text_is_refused(data: Path, tmp_path: Path) -> None:
     assert auto.method == "supervised-multi" and any("no raw text" in note for note in auto.notes)
 
 
-def test_no_gold_tag_of_unlabeled_text_is_written(data: Path, tmp_path: Path) -> None:
-    values = config(data).model_dump()
-    values["data"]["labeled"] = "3"
-    run(RunConfig.model_validate(values), tmp_path / "few")
-    recorded = json.loads((tmp_path / "few" / "data.json").read_text())
-    assert all(counts["labeled"] == 3 and counts["unlabeled"] == 49 for counts in recorded["counts"].values())
-
-
 def test_times() -> None:
     assert [parse_time(t) for t in ("2h", "30m", "90s", "90")] == [7200, 1800, 90, 90]
     with pytest.raises(ConfigError, match="2h, 30m or 90s"):

@@ -49,6 +49,12 @@ def precise(logits_BTC: Tensor) -> Tensor:
     return logits_BTC if logits_BTC.dtype == torch.float64 else logits_BTC.float()
 
 
+def _only(values_BTC: Tensor, mask_BT: Tensor) -> Tensor:
+    """The same, with 0 where the mask is False. A padded token may hold anything: of a NaN even a gradient of 0 times it is NaN, so it has
+    to go before anything is made of it."""
+    return values_BTC.where(mask_BT.unsqueeze(-1), values_BTC.new_zeros(()))
+
+
 def cross_entropy(logits_BTC: Tensor, tag_ids_BT: Tensor, *, smoothing: float = 0.0, weights_BT: Tensor | None = None) -> Term:
     """Cross-entropy with label smoothing: (1 - s) * NLL + s * mean over tags of -log p, summed over tokens (paper section 5).
 
@@ -58,15 +64,16 @@ def cross_entropy(logits_BTC: Tensor, tag_ids_BT: Tensor, *, smoothing: float = 
         smoothing: s, in [0, 1).
         weights_BT: of each token's part in the sum; the count stays that of the tokens.
     """
+    counts_BT = tag_ids_BT != IGNORED
     each = F.cross_entropy(
-        precise(logits_BTC).flatten(0, 1),
+        _only(precise(logits_BTC), counts_BT).flatten(0, 1),
         tag_ids_BT.flatten(),
         ignore_index=IGNORED,
         label_smoothing=smoothing,
         reduction="sum" if weights_BT is None else "none",
     )
     total = each if weights_BT is None else (each * weights_BT.flatten()).sum()
-    return Term(total, (tag_ids_BT != IGNORED).sum())
+    return Term(total, counts_BT.sum())
 
 
 def divergence(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor) -> Term:
@@ -77,8 +84,8 @@ def divergence(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor) -> Term:
         target_BTC: distributions.
         mask_BT: which tokens count.
     """
-    per_token_BT = (torch.xlogy(target_BTC, target_BTC) - target_BTC * F.log_softmax(precise(logits_BTC), dim=-1)).sum(-1)
-    return Term(per_token_BT.where(mask_BT, per_token_BT.new_zeros(())).sum(), mask_BT.sum())
+    logits_BTC, target_BTC = _only(precise(logits_BTC), mask_BT), _only(target_BTC, mask_BT)
+    return Term((torch.xlogy(target_BTC, target_BTC) - target_BTC * F.log_softmax(logits_BTC, dim=-1)).sum(-1).sum(), mask_BT.sum())
 
 
 def squared_distance(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor) -> Term:
@@ -89,8 +96,8 @@ def squared_distance(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor) ->
         target_BTC: distributions, constants.
         mask_BT: which tokens count.
     """
-    per_token_BT = (precise(logits_BTC).softmax(-1) - target_BTC).pow(2).mean(-1)
-    return Term(per_token_BT.where(mask_BT, per_token_BT.new_zeros(())).sum(), mask_BT.sum())
+    apart_BTC = _only(_only(precise(logits_BTC), mask_BT).softmax(-1) - target_BTC, mask_BT)
+    return Term(apart_BTC.pow(2).mean(-1).sum(), mask_BT.sum())
 
 
 def soft_cross_entropy(
@@ -105,8 +112,6 @@ def soft_cross_entropy(
         count: what to divide by; the mask's tokens when None.
         weights_BT: of each token's part in the sum.
     """
-    per_token_BT = -(target_BTC * F.log_softmax(precise(logits_BTC), dim=-1)).sum(-1)
-    per_token_BT = per_token_BT if weights_BT is None else per_token_BT * weights_BT
-    # where() rather than a product: a padded token may hold anything, even NaN
-    total = per_token_BT.where(mask_BT, per_token_BT.new_zeros(())).sum()
+    per_token_BT = -(_only(target_BTC, mask_BT) * F.log_softmax(_only(precise(logits_BTC), mask_BT), dim=-1)).sum(-1)
+    total = (per_token_BT if weights_BT is None else per_token_BT * weights_BT).sum()
     return Term(total, mask_BT.sum() if count is None else count)

@@ -32,6 +32,16 @@ def over_ranks(value: Tensor) -> Tensor:
     return total
 
 
+def share(part_BT: Tensor, of_BT: Tensor) -> Tensor:
+    """() how much of everybody's mask another one holds; 0 where the mask is empty.
+
+    Args:
+        part_BT: which of them.
+        of_BT: tokens that count.
+    """
+    return over_ranks(part_BT.sum()) / over_ranks(of_BT.sum()).clamp(min=1)
+
+
 @torch.no_grad()
 def sum_in_place(tensors: Sequence[Tensor]) -> None:
     """Replace every tensor by everybody's sum, in one message.

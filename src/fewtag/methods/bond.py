@@ -16,6 +16,7 @@ from torch import Tensor
 from fewtag.config import Config, Share
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy
+from fewtag.learning.parallel import share
 from fewtag.learning.pseudo_labels import label
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Said, Stage
@@ -67,8 +68,7 @@ class Bond(Method):
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean
         self_training = pseudo.against(raw_BTC, smoothing=c.label_smoothing).mean
         self.student.descend(self_training + c.weight_supervised * sup)
-        kept = pseudo.mask_BT.sum() / mask_BT.sum().clamp(min=1)
-        return {"student": self_training.detach(), "supervised": sup.detach(), "kept": kept}
+        return {"student": self_training.detach(), "supervised": sup.detach(), "kept": share(pseudo.mask_BT, mask_BT)}
 
     def stages(self) -> list[Stage]:
         learn = supervised_step(self.student, self.config.label_smoothing)

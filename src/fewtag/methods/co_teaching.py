@@ -16,6 +16,7 @@ from fewtag.config import Config, Share
 from fewtag.learning.average import follow
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy
+from fewtag.learning.parallel import share
 from fewtag.learning.pseudo_labels import PseudoLabels, confident, hard
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Said, Stage
@@ -72,8 +73,8 @@ class CoTeaching(Method):
             student.descend(sup + c.weight_raw * taught)
             follow(average, student, key.step, c.decay)
             told |= {f"supervised {student.name}": sup.detach(), f"taught {student.name}": taught.detach()}
-            told["kept"] = kept_BT.sum() / mask_BT.sum().clamp(min=1)
-        return {**told, "agreement": agreed_BT.sum() / mask_BT.sum().clamp(min=1)}
+            told["kept"] = share(kept_BT, mask_BT)
+        return {**told, "agreement": share(agreed_BT, mask_BT)}
 
     def stages(self) -> list[Stage]:
         alone = [

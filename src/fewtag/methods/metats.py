@@ -23,6 +23,7 @@ from fewtag.learning.feedback import Feedback, FeedbackConfig
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy, per_sentence, soft_cross_entropy
 from fewtag.learning.noise import GaussianNoise
+from fewtag.learning.parallel import share
 from fewtag.learning.pseudo_labels import confident, label, scaled, sharpen
 from fewtag.learning.seeding import Key
 from fewtag.methods.distill import distill_step
@@ -168,8 +169,8 @@ class MetaTS(Method):
             "meta": meta.detach(),
             "lambda": told.change,
             "feedback": told.mean(pseudo),
-            "kept": keep_BT.sum() / mask_BT.sum().clamp(min=1),
-            "agreement": ((student_BTC.argmax(-1) == clean_BTC.argmax(-1)) & mask_BT).sum() / mask_BT.sum().clamp(min=1),
+            "kept": share(keep_BT, mask_BT),
+            "agreement": share((student_BTC.argmax(-1) == clean_BTC.argmax(-1)) & mask_BT, mask_BT),
             **norms,
         }
 

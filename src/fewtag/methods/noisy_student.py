@@ -18,6 +18,7 @@ from fewtag.config import Config, Share
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy, precise
 from fewtag.learning.noise import GaussianNoise
+from fewtag.learning.parallel import share
 from fewtag.learning.pseudo_labels import PseudoLabels, label
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Said, Stage
@@ -79,8 +80,7 @@ class NoisyStudent(Method):
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean
         taught = pseudo.against(raw_BTC, smoothing=c.label_smoothing).mean
         self.student.descend(sup + c.weight_raw * taught)
-        kept = pseudo.mask_BT.sum() / unlabeled.token_mask_BT.sum().clamp(min=1)
-        return {"student": taught.detach(), "supervised": sup.detach(), "kept": kept}
+        return {"student": taught.detach(), "supervised": sup.detach(), "kept": share(pseudo.mask_BT, unlabeled.token_mask_BT)}
 
     def _filtered(self, logits_BTC: Tensor, mask_BT: Tensor) -> PseudoLabels:
         """Pseudo-labels of the sentences whose every token the teacher is sure enough of."""

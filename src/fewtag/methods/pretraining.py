@@ -21,7 +21,7 @@ from fewtag.errors import ConfigError
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import Term, precise
 from fewtag.learning.seeding import Key
-from fewtag.methods.method import Method, Stage
+from fewtag.methods.method import Method, Said, Stage
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
 
@@ -126,6 +126,14 @@ class Pretrained(Method):
     @property
     def delivered(self) -> Learner:
         return self.inner.delivered
+
+    @property
+    def said(self) -> Said | None:
+        return self.inner.said
+
+    @said.setter
+    def said(self, value: Said | None) -> None:
+        self.inner.said = value
 
     def state(self) -> dict[str, Any]:
         return {"pretraining": self.learner.state(), "handed_over": self._handed_over, "inner": self.inner.state()}

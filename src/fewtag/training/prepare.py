@@ -9,7 +9,7 @@ import torch
 from fewtag.data.corpus import Corpus
 from fewtag.data.low_resource import LowResource
 from fewtag.encoders import CompactEncoder, Encoder, build_encoder
-from fewtag.errors import ConfigError, SetupError
+from fewtag.errors import ConfigError, SetupError, unknown
 from fewtag.learning.seeding import stable_seed
 from fewtag.methods import METHODS, resolve, row
 from fewtag.methods.method import Method
@@ -42,6 +42,17 @@ def choose_method(config: RunConfig, data: LowResource) -> tuple[str, list[str]]
     unused = [lang for lang, some in data.unlabeled.items() if some and not data.labeled.get(lang)]
     notes = [f"the raw text of {lang} is not used: {lang} has no labeled sentence" for lang in unused]
     return name, notes if row(name).uses_raw_text else []
+
+
+def check_weights(config: RunConfig, corpus: Corpus) -> None:
+    """Refuse a weight of a language that the corpus does not have.
+
+    Raises:
+        ConfigError: with the nearest that it has.
+    """
+    for language in config.sampling.raw_weights:
+        if language not in corpus.languages:
+            raise ConfigError(f"sampling.raw_weights: {unknown('language', language, corpus.languages)}")
 
 
 def sample(config: RunConfig, corpus: Corpus) -> LowResource:

@@ -15,7 +15,7 @@ from fewtag.training.deliver import deliver
 from fewtag.training.drive import Drive, Listener
 from fewtag.training.folder import RunFolder, digest_of
 from fewtag.training.journal import Journal, read_events
-from fewtag.training.prepare import choose_method, describe, machine, sample
+from fewtag.training.prepare import check_weights, choose_method, describe, machine, sample
 from fewtag.training.pseudo_quality import judge
 from fewtag.training.result import RunResult, finished_result
 from fewtag.training.run_config import RunConfig
@@ -54,6 +54,7 @@ def run(
     folder = RunFolder(out)
     corpus = corpus or Corpus.from_dir(config.data_dir, languages=config.data.languages or None, arrays=True)
     corpus.problems.raise_for_errors()
+    check_weights(config, corpus)
     data = data or sample(config, corpus)
     name, notes = choose_method(config, data)
     notes = [*data.notes, *notes]

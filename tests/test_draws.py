@@ -1,0 +1,109 @@
+"""Which sentences the stages of a run are given: none of dev or test, and raw text by the languages' weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fewtag.data.corpus import Corpus
+from fewtag.data.low_resource import LowResource
+from fewtag.errors import ConfigError
+from fewtag.methods.method import Stage
+from fewtag.text import Sentence
+from fewtag.training.draws import Draws
+from fewtag.training.run import train
+from test_contract import NAMES, PRETRAINED, build
+
+STEPS = 60
+
+
+def part(language: str, split: str, count: int) -> list[Sentence]:
+    tags = None if split == "unlabeled" else ("B-color", "B-thing")
+    return [Sentence((f"{split}{number}", "x"), tags, language, f"{language}/{split}/{number}") for number in range(count)]
+
+
+def corpus() -> Corpus:
+    """Two languages with every split, and one without dev, which is then cut from train."""
+    sizes = {"train": 30, "dev": 8, "test": 8, "unlabeled": 20}
+    whole = {language: {split: part(language, split, count) for split, count in sizes.items()} for language in ("de", "en", "fr")}
+    del whole["fr"]["dev"]
+    return Corpus("made", whole)
+
+
+class Taken:
+    """In place of a batcher: notes the sentences that batches would be made of."""
+
+    def __init__(self) -> None:
+        self.labeled: list[Sentence] = []
+        self.raw: list[Sentence] = []
+
+    def batch(self, sentences: Sequence[Sentence], *, labeled: bool) -> Taken:
+        (self.labeled if labeled else self.raw).extend(sentences)
+        return self
+
+    def to(self, device: torch.device) -> Taken:
+        return self
+
+
+def taken(data: LowResource, stages: Sequence[Stage], steps: int = STEPS, **values: Any) -> Taken:
+    """All that some stages draw."""
+    found: Any = Taken()
+    draw = Draws(data, found, seed=3, batch_size=4, unlabeled_batch_size=4, exponent=0.5, device=torch.device("cpu"), **values)
+    for stage in stages:
+        for step in range(steps):
+            draw(stage, step)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_sentence_of_dev_or_test_is_ever_drawn(name: str) -> None:
+    """Held to the ids as the splits were made. Whatever may be drawn is; with tags, what was left its tags, and without, all the rest."""
+    whole, data = corpus(), LowResource.sample(corpus(), "40%")
+    ids = {
+        split: {s.id for splits in whole.sentences.values() for s in splits.get(split, ())}
+        for split in ("train", "unlabeled", "dev", "test")
+    }
+    aside = {s.id for some in data.dev.values() for s in some} | ids["test"]
+    assert aside > ids["dev"] and aside & ids["train"]  # that of the language without dev
+    found = taken(data, build(name).stages())
+    labeled, raw = ({s.id for s in some} for some in (found.labeled, found.raw))
+    assert not (labeled | raw) & aside
+    assert labeled < ids["train"] and len(labeled) == 3 * 12 and all(s.tags for s in found.labeled)
+    assert raw in (set(), (ids["train"] | ids["unlabeled"]) - labeled - aside) and not any(s.tags for s in found.raw)
+    assert bool(raw) == any(stage.draws != "labeled" for stage in build(name).stages())
+
+
+# ---- sampling.raw_weights
+
+
+def languages(data: LowResource, stage: Stage, **values: Any) -> tuple[list[str], list[str]]:
+    found = taken(data, [stage], 1000, **values)
+    return [s.id for s in found.labeled], [s.language for s in found.raw[::4]]
+
+
+def test_weights_are_of_the_stages_on_raw_text_and_of_no_other() -> None:
+    """As many sentences of each language, weights 3, 1 and 0: three quarters, a quarter, none, within three standard deviations."""
+    data, weights = LowResource.sample(corpus(), "40%"), {"de": 3.0, "fr": 0.0}
+    data = replace(data, unlabeled={language: some[:18] for language, some in data.unlabeled.items()})
+    pretrain, warm_up, interact, finetune = build(PRETRAINED).stages()
+    assert [pretrain.draws, warm_up.draws, interact.draws, finetune.draws] == ["raw", "labeled", "both", "labeled"]
+    for stage in (replace(pretrain, raw_batch=4), interact):
+        _, raw = languages(data, stage, weights=weights)
+        assert len(raw) == 1000 and set(raw) == {"de", "en"}
+        assert abs(np.mean([language == "de" for language in raw]) - 0.75) <= 3 * (0.75 * 0.25 / 1000) ** 0.5
+        _, plain = languages(data, stage)
+        assert set(plain) == {"de", "en", "fr"}
+    for stage in (warm_up, finetune, replace(warm_up, mixed=False)):
+        assert languages(data, stage, weights=weights) == languages(data, stage)
+
+
+def test_a_weight_of_a_language_that_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"sampling.raw_weights: Unknown language 'DE'. Did you mean 'de'\? Choose one of: de, en, fr."):
+        train(corpus(), tmp_path / "run", method="metats", labeled="40%", sampling__raw_weights={"en": 2.0, "DE": 0.5})
+    assert not (tmp_path / "run").exists()
