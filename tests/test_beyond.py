@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from checkpoints import save_checkpoint
 from fewtag.data.stream import Stream
-from fewtag.encoders import Encoder, build_encoder
-from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.errors import ConfigError
 from fewtag.learning.confidence import Confidence, ConfidenceConfig
 from fewtag.learning.feedback import Told
@@ -22,12 +17,8 @@ from fewtag.learning.learner import Learner, LearnerConfig
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.pseudo_labels import PseudoLabels
 from fewtag.learning.seeding import Key
-from fewtag.methods import METHODS, resolve
-from fewtag.methods.pretraining import Pretrained, PretrainingConfig, choose
-from fewtag.tagger import Batch, Tagger
-from fewtag.tagger.batch import Batcher
-from fewtag.text import Sentence, TagSet
-from test_contract import LABELED, RAW, TAG_SET, build, make_tagger
+from fewtag.text import Sentence
+from test_contract import LABELED, RAW, build, make_tagger
 
 KEY = Key(0, "interact", 0)
 
@@ -165,121 +156,6 @@ def test_each_student_hears_the_other_average() -> None:
 
 
 # ---- pre-training
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_checkpoint(tmp_path_factory.mktemp("bert"), "bert")
-
-
-def encoder_of(kind: str, checkpoint: Path) -> Encoder:
-    torch.manual_seed(1)
-    return CompactEncoder(CompactConfig(buckets=500, width=16, layers=1)) if kind == "compact" else build_encoder(str(checkpoint))
-
-
-SENTENCES = [Sentence(("green", "shoe"), None, "en"), Sentence(("old", "blue", "box", "here"), None, "en")]
-
-
-@pytest.mark.parametrize("kind", ["compact", "hugging_face"])
-def test_a_hidden_word_leaves_no_trace_and_the_others_stay(kind: str, checkpoint: Path) -> None:
-    encoder = encoder_of(kind, checkpoint).eval()
-    batcher = Batcher(encoder, TagSet(("x",)))
-    inputs = batcher.batch(SENTENCES, labeled=False).inputs
-    place = int(inputs.first_BT[1, 1])
-    if kind == "compact":
-        other = batcher.batch([SENTENCES[0], Sentence(("old", "red", "box", "here"), None, "en")], labeled=False).inputs
-    else:  # another word of one piece
-        ids = inputs.ids.clone()
-        ids[1, place] += 1
-        other = replace(inputs, ids=ids)
-    hidden_BL = torch.zeros_like(inputs.mask_BL)
-    hidden_BL[1, place] = True
-    seen, alike = encoder.embed(encoder.hide(inputs, hidden_BL)), encoder.embed(encoder.hide(other, hidden_BL))
-    plain = encoder.embed(inputs)
-    torch.testing.assert_close(seen, alike)  # whatever word it was
-    assert not torch.allclose(seen[1, place], plain[1, place])
-    keep = ~hidden_BL & inputs.mask_BL
-    torch.testing.assert_close(seen[keep], plain[keep])
-    identities = encoder.identities(inputs)
-    assert identities.shape == inputs.mask_BL.shape and int(identities[1, place]) != int(encoder.identities(other)[1, place])
-
-
-def test_an_identity_is_the_words_own_row() -> None:
-    encoder = CompactEncoder(CompactConfig(buckets=5000, width=8, layers=1))
-    inputs = encoder.pack(encoder.tokenize([["green", "shoe"], ["shoe"]]))
-    identities = encoder.identities(inputs)
-    assert identities[0, 1] == identities[1, 0] != identities[0, 0]
-
-
-def test_positions_are_chosen_by_their_share_and_never_none() -> None:
-    mask_BL = torch.ones(200, 50, dtype=torch.bool)
-    mask_BL[:, 40:] = False
-    chosen_BL, hidden_BL = choose(mask_BL, PretrainingConfig(chosen=0.15, hidden=0.9), KEY)
-    assert not (chosen_BL & ~mask_BL).any() and not (hidden_BL & ~chosen_BL).any()
-    assert float(chosen_BL.sum()) / 8000 == pytest.approx(0.15, abs=0.015)
-    assert float(hidden_BL.sum()) / float(chosen_BL.sum()) == pytest.approx(0.9, abs=0.03)
-    for step in range(20):
-        one, hidden = choose(torch.tensor([[False, True]]), PretrainingConfig(chosen=0.01), Key(0, "p", step))
-        assert one.tolist() == [[False, True]] == hidden.tolist()
-
-
-def pretrained(name: str, kind: str, checkpoint: Path, **values: Any) -> tuple[Pretrained, Batch]:
-    def make(role: str) -> Tagger:
-        return Tagger(encoder_of(kind, checkpoint), TAG_SET)
-
-    learner = LearnerConfig(lr=3e-3)
-    method = Pretrained(METHODS[name].method(resolve(name, values), make, learner), PretrainingConfig(steps=5), make, learner)
-    return method, method.delivered.tagger.batcher.batch(SENTENCES * 4, labeled=False)
-
-
-@pytest.mark.parametrize("kind", ["compact", "hugging_face"])
-def test_pre_training_learns_to_guess_and_hands_over(kind: str, checkpoint: Path) -> None:
-    method, raw = pretrained("metats", kind, checkpoint)
-    first, second = method.stages()[:2]
-    assert first.name == "pretrain" and not first.evaluated and second.name == "warm-up"
-    start = {name: value.clone() for name, value in method.delivered.tagger.state_dict().items()}
-    losses = [float(first.step(None, raw, Key(0, "pretrain", step))["masked words"]) for step in range(60)]
-    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
-    assert all(torch.equal(value, start[name]) for name, value in method.delivered.tagger.state_dict().items())  # not yet
-    second.begin()
-    expected = method.guesser.encoder.state_dict()
-    for learner in method.inner.learners().values():
-        assert all(torch.equal(value, expected[name]) for name, value in learner.tagger.encoder.state_dict().items())
-    assert torch.equal(method.delivered.tagger.head.weight, start["head.weight"])  # the head knows nothing of it
-
-
-def test_what_is_asked_for_is_not_shown(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    method, raw = pretrained("metats", "compact", checkpoint)
-    shown: list[torch.Tensor] = []
-    passes = method.learner.passes
-
-    def watched(key: Key, purpose: str, *parts: Any) -> Any:
-        shown.append(method.guesser.encoder.embed(parts[0].batch.inputs).detach())
-        return passes(key, purpose, *parts)
-
-    monkeypatch.setattr(method.learner, "passes", watched)
-    plain = method.guesser.encoder.embed(raw.inputs).detach()
-    method.step(None, raw, KEY)
-    _, hidden_BL = choose(raw.inputs.noise_mask_BL, method.config, KEY)
-    assert ((shown[0] != plain).any(-1) == hidden_BL).all() and hidden_BL.any()
-
-
-@pytest.mark.parametrize(("name", "values"), [("noisy-student", {}), ("metats", {"folds": 2})])
-def test_fresh_starts_are_pre_trained_too_also_after_a_restart(name: str, values: dict[str, Any], checkpoint: Path) -> None:
-    method, raw = pretrained(name, "compact", checkpoint, **values)
-    stages = method.stages()
-    stages[0].step(None, raw, Key(0, "pretrain", 0))
-    stages[1].begin()
-    inner: Any = method.inner
-    table = method.guesser.encoder.state_dict()["table"]
-    assert torch.equal(inner._fresh["encoder.table"], table)
-    again, _ = pretrained(name, "compact", checkpoint, **values)
-    again.restore(method.state())
-    other: Any = again.inner
-    assert torch.equal(other._fresh["encoder.table"], table)
-
-
-# ---- a head that learns first, languages with weights
 
 
 def test_the_head_learns_first() -> None:

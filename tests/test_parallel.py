@@ -19,6 +19,7 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
+from fewtag.encoders.encoder import Inputs
 from fewtag.errors import ConfigError
 from fewtag.learning.learner import Learner, LearnerConfig
 from fewtag.learning.parallel import over_ranks, ranks
@@ -72,8 +73,9 @@ def _sampled(probs_NC: Tensor, count: int) -> Tensor:
     return passed_NC.long().argmax(-1, keepdim=True)
 
 
-def _chosen(mask_BL: Tensor, config: PretrainingConfig, key: Key) -> tuple[Tensor, Tensor]:
+def _chosen(inputs: Inputs, config: PretrainingConfig, key: Key) -> tuple[Tensor, Tensor]:
     """In place of words drawn: by their place in the sentence and the step."""
+    mask_BL = inputs.noise_mask_BL
     place_L = torch.arange(mask_BL.shape[1]) + key.step
     chosen_BL = mask_BL & (place_L % 3 != 1)
     return chosen_BL, chosen_BL & (place_L % 3 == 0)

@@ -16,7 +16,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from fewtag.config import Config
-from fewtag.encoders.encoder import Encoder
+from fewtag.encoders.encoder import Encoder, Inputs
 from fewtag.errors import ConfigError
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import Term, precise
@@ -33,6 +33,7 @@ class PretrainingConfig(Config):
     lr: PositiveFloat | Literal["auto"] = "auto"  # auto: that of the training
     batch_size: PositiveInt = 32  # raw sentences a step, of one language
     chosen: float = Field(default=0.15, gt=0, lt=1)  # share of the positions that are asked for; BERT
+    whole_words: bool = True  # the pieces of a word are chosen and hidden together: one piece among its others is too easy a guess
     hidden: float = Field(default=0.9, gt=0, le=1)  # share of these that are hidden; one in ten is shown as it is (BERT)
 
 
@@ -93,7 +94,7 @@ class Pretrained(Method):
         """
         assert unlabeled is not None, "pre-training needs raw text"
         inputs, encoder = unlabeled.inputs, self.guesser.encoder
-        chosen_BL, hidden_BL = choose(inputs.noise_mask_BL, self.config, key)
+        chosen_BL, hidden_BL = choose(inputs, self.config, key)
         shown = replace(unlabeled, inputs=encoder.hide(inputs, hidden_BL))
         (transformed_BLD,) = self.learner.passes(key, "guess", Pass(shown))
         wanted_N = encoder.identities(inputs)[chosen_BL]
@@ -145,17 +146,29 @@ class Pretrained(Method):
         self.inner.restore(state["inner"])
 
 
-def choose(mask_BL: Tensor, config: PretrainingConfig, key: Key) -> tuple[Tensor, Tensor]:
+def choose(inputs: Inputs, config: PretrainingConfig, key: Key) -> tuple[Tensor, Tensor]:
     """Which positions are asked for, and which of these are hidden; at least one is, wherever there is a position.
 
     Args:
-        mask_BL: positions that may be chosen.
+        inputs: of the batch; the positions that noise may touch may be chosen.
         config: the shares.
         key: of this step.
     """
+    mask_BL = inputs.noise_mask_BL
     key.apply("pretraining", "chosen")
     drawn_BL, kept_BL = torch.rand(mask_BL.shape).to(mask_BL.device), torch.rand(mask_BL.shape).to(mask_BL.device)
+    if config.whole_words:
+        first_BL = _first_of_word(inputs)
+        drawn_BL, kept_BL = drawn_BL.gather(1, first_BL), kept_BL.gather(1, first_BL)
     drawn_BL = drawn_BL.where(mask_BL, torch.ones_like(drawn_BL))
     least = drawn_BL.amin()
     chosen_BL = mask_BL & ((drawn_BL < config.chosen) | (drawn_BL == least))
     return chosen_BL, chosen_BL & ((kept_BL < config.hidden) | (drawn_BL == least))
+
+
+def _first_of_word(inputs: Inputs) -> Tensor:
+    """first_BL: for each position, where the word that it is a part of begins; any position where no word is."""
+    begins_BL = torch.zeros_like(inputs.mask_BL).scatter_(1, inputs.first_BT, True)
+    begins_BL[:, 0] = (inputs.first_BT[:, 0] == 0) & inputs.mask_BL[:, 0]  # 0 is also what padding says
+    word_BL = (begins_BL.cumsum(1) - 1).clamp(min=0, max=inputs.first_BT.shape[1] - 1)
+    return inputs.first_BT.gather(1, word_BL)
