@@ -94,6 +94,9 @@ METHODS: dict[str, Row] = {
     # beyond the paper
     "co-teaching": Row(CoTeaching, CoTeachingConfig, "sampled", True, "two networks that teach each other", guard=True),
     "ensemble": Row(Ensemble, EnsembleConfig, "sampled", True, "several supervised taggers distilled into one", guard=True),
+    "smooth-ensemble": Row(
+        Ensemble, EnsembleConfig, "sampled", True, "the ensemble, its student smoothed by VAT", {"weight_adversary": 1.0}, guard=True
+    ),
 }
 
 

@@ -17,7 +17,6 @@ from fewtag.learning.learner import Learner, LearnerConfig
 from fewtag.methods.distill import distill_step
 from fewtag.methods.method import Method, Stage
 from fewtag.methods.supervised import supervised_step
-from fewtag.methods.vat import smooth_step
 from fewtag.tagger.tagger import Tagger
 
 
@@ -26,8 +25,7 @@ class EnsembleConfig(Config):
 
     members: PositiveInt = 3  # RoSTER has 5; the gain of each further one falls
     label_smoothing: Share = 0.15  # paper section 5, for parity with the other rows
-    # Of virtual adversarial training: in a stage of each member's own after its supervised one, and beside the distillation
-    weight_members_adversary: NonNegativeFloat = 0.0
+    # Of virtual adversarial training of the student on raw text, beside the distillation
     weight_adversary: NonNegativeFloat = 0.0
     adversary: AdversaryConfig = AdversaryConfig()
 
@@ -53,11 +51,7 @@ class Ensemble(Method):
             {"name": each.name, "step": supervised_step(each, c.label_smoothing), "scored": each, "begin": each.restart}
             for each in self.members
         ]
-        members = [
-            stage
-            for each, own in zip(self.members, apart, strict=True)
-            for stage in (Stage(draws="labeled", mixed=True, score_start=False, effort="supervised", **own), *self._smooth(each))
-        ]
+        members = [Stage(draws="labeled", mixed=True, score_start=False, effort="supervised", **each) for each in apart]
         together = distill_step(self.student, self.members, c.label_smoothing, c.weight_adversary, c.adversary)
         tune = supervised_step(self.student, c.label_smoothing)
         return [
@@ -65,14 +59,6 @@ class Ensemble(Method):
             Stage("distill", together, self.student, "both", False, self._begin_distillation, True, "semi_supervised"),
             Stage("finetune", tune, self.student, "labeled", True, self.student.restart, True, "finetune"),
         ]
-
-    def _smooth(self, member: Learner) -> list[Stage]:
-        c = self.config
-        if not c.weight_members_adversary:
-            return []
-        step = smooth_step(member, c.label_smoothing, c.weight_members_adversary, c.adversary)
-        share = 1 / c.members
-        return [Stage(f"smooth-{member.name}", step, member, "both", False, member.restart, True, "semi_supervised", share=share)]
 
     def _begin_distillation(self) -> None:
         self.student.copy_from(self.members[0])  # a pre-trained student must start warm

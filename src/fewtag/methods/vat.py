@@ -29,31 +29,6 @@ class VatConfig(AdversaryConfig):
     label_smoothing: Share = 0.15  # paper section 5, for parity with the other rows
 
 
-def smooth_step(
-    student: Learner, label_smoothing: float, weight: float, adversary: AdversaryConfig
-) -> Callable[[Batch | None, Batch | None, Key], dict[str, Tensor]]:
-    """One step on the labels and on the worst divergence of every sentence, labeled and raw.
-
-    Args:
-        student: who learns.
-        label_smoothing: of the labels.
-        weight: of the divergence.
-        adversary: how far the embeddings are pushed.
-    """
-
-    def step(labeled: Batch | None, unlabeled: Batch | None, key: Key) -> dict[str, Tensor]:
-        assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "VAT needs both kinds of text"
-        (labeled_BTC,) = student.passes(key, "supervised", Pass(labeled))
-        sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=label_smoothing).mean
-        of = ((labeled, "worst, labeled"), (unlabeled, "worst, raw"))
-        terms = [worst_divergence(student, batch, key, purpose, adversary) for batch, purpose in of]
-        worst = Term(terms[0].total + terms[1].total, terms[0].count + terms[1].count).mean
-        student.descend(sup + weight * worst)
-        return {"supervised": sup.detach(), "divergence": worst.detach()}
-
-    return step
-
-
 class Vat(Method):
     """One tagger, its own adversary.
 
@@ -67,12 +42,29 @@ class Vat(Method):
         self.config = config
         self.student = Learner("student", make_tagger("student"), learner)
 
+    def step(self, labeled: Batch | None, unlabeled: Batch | None, key: Key) -> dict[str, Tensor]:
+        """One step on the labels and on the worst divergence of every sentence.
+
+        Args:
+            labeled: with gold tags.
+            unlabeled: raw sentences of the same language.
+            key: of this step.
+        """
+        assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "VAT needs both kinds of text"
+        c, student = self.config, self.student
+        (labeled_BTC,) = student.passes(key, "supervised", Pass(labeled))
+        sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean
+        of = ((labeled, "worst, labeled"), (unlabeled, "worst, raw"))
+        terms = [worst_divergence(student, batch, key, purpose, c) for batch, purpose in of]
+        worst = Term(terms[0].total + terms[1].total, terms[0].count + terms[1].count).mean
+        student.descend(sup + c.weight * worst)
+        return {"supervised": sup.detach(), "divergence": worst.detach()}
+
     def stages(self) -> list[Stage]:
-        c = self.config
-        learn, smooth = supervised_step(self.student, c.label_smoothing), smooth_step(self.student, c.label_smoothing, c.weight, c)
+        learn = supervised_step(self.student, self.config.label_smoothing)
         return [
             Stage("supervised", learn, self.student, "labeled", True, self.student.restart, False, "supervised"),
-            Stage("smooth", smooth, self.student, "both", False, self.student.restart, True, "semi_supervised"),
+            Stage("smooth", self.step, self.student, "both", False, self.student.restart, True, "semi_supervised"),
         ]
 
     def learners(self) -> dict[str, Learner]:
