@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -64,6 +65,15 @@ def test_the_threshold_before_and_after_the_temperature() -> None:
     batches = batcher.batch(LABELED["en"][:3], labeled=True), batcher.batch(RAW["en"][:3], labeled=False)
     method.stages()[1].begin()
     assert float(method.step(*batches, KEY)["kept"]) == 1.0
+
+
+def test_what_agreement_is_divided_by() -> None:
+    """A13: of four tokens two are kept, and the noised side of each is even between two tags: 2 log 2 over four tokens, or over two."""
+    clean_BTC = torch.tensor([[[0.9, 0.1]] * 5]).log()
+    mask_BT, keep_BT = torch.tensor([[True] * 4 + [False]]), torch.tensor([[True, False, True, False, False]])
+    for denominator, expected in (("all", math.log(2) / 2), ("kept", math.log(2))):
+        found = metats(denominator=denominator)._regularization(clean_BTC, [torch.zeros(1, 5, 2)], keep_BT, mask_BT)
+        assert float(found) == pytest.approx(expected)
 
 
 def inputs(mask: list[int], noise_mask: list[int]) -> Inputs:
