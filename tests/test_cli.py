@@ -15,7 +15,7 @@ from fewtag.data.queries import write_corpus
 
 QUICK = ["--set", "train.max_steps=40", "--set", "train.semi_supervised_steps=20", "--set", "train.finetune_steps=10"]
 VERBS = (
-    *("check", "compare", "convert", "corpus", "curve", "demo", "evaluate", "info", "init", "paper", "predict"),
+    *("check", "compare", "convert", "corpus", "curve", "demo", "evaluate", "info", "init", "paper", "predict", "pretrain"),
     *("pseudo", "report", "split", "train", "tune"),
 )
 

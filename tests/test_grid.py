@@ -211,11 +211,10 @@ def test_a_configuration_read_back_leaves_the_row_its_own_settings(shop: Path) -
     """A row's optimizer settings hold in a run that is resumed as in the run that was begun."""
     corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
     (cell,) = plan([shop], ["metats-paper"], labeled=["10%"], seeds=[1], encoders=["compact"])
-    import torch
 
     data = sample(cell.config, corpus)
     whole = type(cell.config)(**cell.config.model_dump())
-    begun, resumed = (build_method("metats-paper", config, data, torch.device("cpu")) for config in (cell.config, whole))
+    begun, resumed = (build_method("metats-paper", config, data) for config in (cell.config, whole))
     assert begun.delivered.config == resumed.delivered.config
     assert begun.delivered.config.head_lr == "same"
 

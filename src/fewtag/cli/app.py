@@ -21,6 +21,7 @@ from fewtag.cli.info import info
 from fewtag.cli.init import init
 from fewtag.cli.paper import paper
 from fewtag.cli.predict import predict
+from fewtag.cli.pretrain import pretrain
 from fewtag.cli.pseudo import pseudo
 from fewtag.cli.report import report
 from fewtag.cli.split import split
@@ -37,7 +38,25 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 unexpected failure, 2 usage or configuration, 3 data errors, 4 something missing on this machine, "
     "5 below --fail-under, 130 interrupted.",
 )
-for verb in (init, check, convert, split, train, compare, paper, evaluate, predict, report, pseudo, curve, tune, corpus, demo, info):
+for verb in (
+    init,
+    check,
+    convert,
+    split,
+    pretrain,
+    train,
+    compare,
+    paper,
+    evaluate,
+    predict,
+    report,
+    pseudo,
+    curve,
+    tune,
+    corpus,
+    demo,
+    info,
+):
     app.command(verb.__name__)(verb)
 
 

@@ -57,11 +57,15 @@ class Display:
         if event.scored is not None:
             self._last, self._losses = event.scored.by_language, event.losses
             self.console.print(self._line(event), markup=False)
-        if event.stage_done:
-            best = f"{event.best_score:.2f}" if event.best_score is not None else "none"
+        elif event.losses:  # a stage whose network is no tagger yet
+            told = "  ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
             self.console.print(
-                f"  {self._head(event)}  ended at step {event.step}; best dev F1 {best} at step {event.best_step}", markup=False
+                f"  {self._head(event)}  step {event.step}/{event.max_steps}  loss: {told}  at most {self._eta(event)} left in stage",
+                markup=False,
             )
+        if event.stage_done:
+            best = "" if event.best_score is None else f"; best dev F1 {event.best_score:.2f} at step {event.best_step}"
+            self.console.print(f"  {self._head(event)}  ended at step {event.step}{best}", markup=False)
         if self._live and time.monotonic() - self._drawn > 0.25:
             self._live.update(self._table(event))
             self._drawn = time.monotonic()

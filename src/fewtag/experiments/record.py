@@ -67,8 +67,15 @@ class Record:
             DataError: when one of its files is damaged.
         """
         if not (folder / "metrics.json").is_file():
-            began = (folder / "config.toml").is_file()
-            what = f"the run in it has not ended; go on with: fewtag train --resume -o {folder}" if began else "it is no run folder"
+            what = "it is no run folder"
+            if (folder / "data.json").is_file():
+                only = "for" in _json(folder / "data.json")  # of `fewtag pretrain`
+                ending = f"the run in it has not ended; go on with: fewtag train --resume -o {folder}"
+                what = (
+                    f"it holds an encoder of fewtag pretrain and no tagger; train one with --encoder {folder / 'encoder'}"
+                    if only
+                    else ending
+                )
             raise ConfigError(f"{folder}: no metrics.json: {what}" if folder.is_dir() else f"{folder}: there is no such folder")
         alone = {place.name: place / "events.jsonl" for place in sorted((folder / "languages").glob("*"))}
         journals = alone or {"": folder / "events.jsonl"}

@@ -22,7 +22,7 @@ from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import Term, precise
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Said, Stage
-from fewtag.tagger.batch import Batch
+from fewtag.tagger.batch import Batch, Batcher
 from fewtag.tagger.tagger import Tagger
 
 
@@ -42,10 +42,12 @@ class WordGuesser(nn.Module):
 
     Args:
         encoder: with a vocabulary table.
+        batcher: of its tagger.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, batcher: Batcher) -> None:
         super().__init__()
+        self.batcher = batcher
         if encoder.vocabulary is None:
             raise ConfigError("pretraining.steps needs an encoder with a vocabulary table, and this one has none; set it to 0")
         self.encoder = encoder
@@ -63,26 +65,24 @@ class WordGuesser(nn.Module):
         return transformed_ND @ self.encoder.vocabulary.T + cast(Tensor, self.head.bias)
 
 
-class Pretrained(Method):
-    """A method with pre-training in front.
+class WordGuessing(Method):
+    """Pre-training alone: one stage, and an encoder that comes of it.
 
     Args:
-        inner: the method.
         config: of the pre-training.
         make_tagger: builds a fresh tagger; only its encoder is used.
         learner: optimizer of the pre-training. Every row of the vocabulary table has a gradient at every step.
     """
 
-    def __init__(self, inner: Method, config: PretrainingConfig, make_tagger: Callable[[str], Tagger], learner: LearnerConfig) -> None:
-        self.inner, self.config = inner, config
+    def __init__(self, config: PretrainingConfig, make_tagger: Callable[[str], Tagger], learner: LearnerConfig) -> None:
+        self.config = config
         tagger = make_tagger("pretraining")
-        self.guesser = WordGuesser(tagger.encoder).to(tagger.head.weight)  # its device and kind of number
+        self.guesser = WordGuesser(tagger.encoder, tagger.batcher).to(tagger.head.weight)  # its device and kind of number
         update: dict[str, Any] = {} if learner.embeddings == "frozen" else {"embeddings": "dense"}
         if config.lr != "auto":
             update["lr"] = config.lr
         everywhere = learner.model_copy(update=update)
         self.learner = Learner("pretraining", cast(Tagger, self.guesser), everywhere)  # it needs an encoder, a head and `tag`, no tags
-        self._handed_over = False
 
     def step(self, labeled: Batch | None, unlabeled: Batch | None, key: Key) -> dict[str, Tensor]:
         """One step on the hidden words of raw sentences.
@@ -104,17 +104,41 @@ class Pretrained(Method):
         return {"masked words": loss.detach()}
 
     def stages(self) -> list[Stage]:
+        own = Stage(
+            "pretrain", self.step, self.learner, "raw", False, self.learner.restart, False, "pretraining",
+            evaluated=False, raw_batch=self.config.batch_size,
+        )  # fmt: skip
+        return [own]
+
+    def learners(self) -> dict[str, Learner]:
+        return {"pretraining": self.learner}
+
+    @property
+    def delivered(self) -> Learner:
+        return self.learner
+
+
+class Pretrained(WordGuessing):
+    """A method with pre-training in front.
+
+    Args:
+        inner: the method.
+        config, make_tagger, learner: see `WordGuessing`.
+    """
+
+    def __init__(self, inner: Method, config: PretrainingConfig, make_tagger: Callable[[str], Tagger], learner: LearnerConfig) -> None:
+        super().__init__(config, make_tagger, learner)
+        self.inner = inner
+        self._handed_over = False
+
+    def stages(self) -> list[Stage]:
         first, *rest = self.inner.stages()
 
         def begin() -> None:
             self._hand_over()
             first.begin()
 
-        own = Stage(
-            "pretrain", self.step, self.learner, "raw", False, self.learner.restart, False, "pretraining",
-            evaluated=False, raw_batch=self.config.batch_size,
-        )  # fmt: skip
-        return [own, replace(first, begin=begin), *rest]
+        return [*super().stages(), replace(first, begin=begin), *rest]
 
     def _hand_over(self) -> None:
         with self.learner.settled():
@@ -122,7 +146,7 @@ class Pretrained(Method):
         self._handed_over = True
 
     def learners(self) -> dict[str, Learner]:
-        return {"pretraining": self.learner, **self.inner.learners()}
+        return {**super().learners(), **self.inner.learners()}
 
     @property
     def delivered(self) -> Learner:

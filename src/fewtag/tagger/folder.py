@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,36 @@ def save(tagger: Tagger, folder: Path, *, card: str, extra: dict[str, Any] | Non
     """
     if folder.exists() and not force:
         raise ConfigError(f"{folder} exists; choose another folder or replace it with --force")
+    with replaced(folder) as writing:
+        _write(tagger, writing, card, extra)
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """A new folder to fill, which takes the place of ``folder``, whole, at the end; after an error all is as it was."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     writing = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(writing, ignore_errors=True)
     writing.mkdir()
+    try:
+        yield writing
+    except BaseException:
+        shutil.rmtree(writing, ignore_errors=True)
+        raise
+    for path in (*writing.iterdir(), writing):
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    if folder.exists():
+        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+        os.rename(folder, old)
+        os.rename(writing, folder)
+        shutil.rmtree(old)
+    else:
+        os.rename(writing, folder)
+
+
+def _write(tagger: Tagger, writing: Path, card: str, extra: dict[str, Any] | None) -> None:
     encoder = tagger.encoder
     description = encoder.save_files(writing)
     if isinstance(encoder, HuggingFaceEncoder):
@@ -60,17 +88,6 @@ def save(tagger: Tagger, folder: Path, *, card: str, extra: dict[str, Any] | Non
     }
     (writing / _ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")
     (writing / "README.md").write_text(card, "utf-8")
-    for path in (*writing.iterdir(), writing):
-        descriptor = os.open(path, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-        os.rename(folder, old)
-        os.rename(writing, folder)
-        shutil.rmtree(old)
-    else:
-        os.rename(writing, folder)
 
 
 def _save_hugging_face(tagger: Tagger, encoder: HuggingFaceEncoder, folder: Path) -> None:

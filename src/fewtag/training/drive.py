@@ -12,7 +12,7 @@ import torch
 from fewtag.data.low_resource import LowResource
 from fewtag.errors import FewtagError
 from fewtag.methods import row
-from fewtag.methods.method import Budget, Stage
+from fewtag.methods.method import Budget, Method, Stage
 from fewtag.tagger.cores import use_granted
 from fewtag.training.checkpoint import Checkpoints
 from fewtag.training.draws import Draws
@@ -38,11 +38,14 @@ class Interrupted(FewtagError):
 class Drive:
     """The moving parts of one run, tied together."""
 
-    def __init__(self, config: RunConfig, folder: RunFolder, data: LowResource, name: str, listener: Listener) -> None:
+    def __init__(
+        self, config: RunConfig, folder: RunFolder, data: LowResource, name: str, listener: Listener, method: Method | None = None
+    ) -> None:
         self.config, self.folder, self.data, self.listener = config, folder, data, listener
         self.device = pick_device(config.train.device)
         self.name = name
-        self.method = build_method(name, config, data, self.device)
+        self.method = method or build_method(name, config, data)
+        self.verb = "pretrain" if method else "train"  # what begins such a run, and goes on with it
         if config.train.threads != "auto":
             torch.set_num_threads(config.train.threads)
         elif self.device.type == "cpu":
@@ -161,7 +164,7 @@ class Drive:
                     self.save(journal, now - started)
                     raise Interrupted(
                         f"stopped in stage {progress.stage} at step {progress.step}; a checkpoint is written. "
-                        f"Go on with: fewtag train --resume -o {self.folder.path}"
+                        f"Go on with: fewtag {self.verb} --resume -o {self.folder.path}"
                     )
         except DivergedError as error:
             journal.write("diverged", message=str(error))

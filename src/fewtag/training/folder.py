@@ -51,6 +51,7 @@ class RunFolder:
         self.quality = path / "pseudo_labels.json"
         self.metrics = path / "metrics.json"
         self.checkpoints = path / "checkpoints"
+        self.encoder = path / "encoder"  # of `fewtag pretrain`
 
     def is_finished(self) -> bool:
         """Whether the run has ended and its metrics are written."""
@@ -73,7 +74,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.path} is a file; name a folder for the run")
         if self.path.exists() and any(self.path.iterdir()) and not may_exist:
-            state = "a finished run" if self.is_finished() else "an unfinished run"
+            state = "a finished run" if self.is_finished() or self.encoder.exists() else "an unfinished run"
             what = state if (self.path / "config.toml").exists() else "files"
             raise ConfigError(f"{self.path} already holds {what}; use --resume to go on with it, --force to replace it, or another folder")
 
@@ -101,7 +102,7 @@ class RunFolder:
     def _clear(self) -> None:
         import shutil
 
-        for name in ("checkpoints", "model", "predictions", "languages"):
+        for name in ("checkpoints", "model", "encoder", "predictions", "languages"):
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in (
             *("metrics.json", "events.jsonl", "pseudo.jsonl", "pseudo_labels.json"),
@@ -118,6 +119,9 @@ class RunFolder:
         before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
         if before == json.loads(json.dumps(data)):
             return
+        if before.get("for") != data.get("for"):
+            verb = "pretrain" if before.get("for") else "train"
+            raise ConfigError(f"{self.path} was begun by fewtag {verb}; go on with: fewtag {verb} --resume -o {self.path}")
         old, new = before.get("files", {}), data.get("files", {})
         changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
         what = f"{changed[0]} changed" if changed else "the sample of labeled sentences changed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from fewtag.data.corpus import Corpus
 from fewtag.data.low_resource import LowResource
 from fewtag.encoders import CompactEncoder, Encoder, build_encoder
 from fewtag.errors import ConfigError, SetupError, unknown
+from fewtag.learning.learner import LearnerConfig
 from fewtag.learning.seeding import stable_seed
 from fewtag.methods import METHODS, resolve, row
 from fewtag.methods.method import Method
@@ -103,9 +105,12 @@ def parse_time(text: str) -> float:
     return seconds
 
 
-def build_method(name: str, config: RunConfig, data: LowResource, device: torch.device) -> Method:
-    """A method with fresh taggers; both networks of a pair get the same head (ambiguity A21), members of an ensemble each their own."""
-    found = row(name)
+def tagger_maker(name: str, config: RunConfig, data: LowResource) -> tuple[Callable[[str], Tagger], LearnerConfig]:
+    """What makes fresh taggers for a method's roles, and their optimizer's settings.
+
+    Both networks of a pair get the same head (ambiguity A21), members of an ensemble each their own.
+    """
+    found, device = row(name), pick_device(config.train.device)
     decoding = found.decoding if config.tagger.decoding == "auto" else config.tagger.decoding
     learner = config.train.learner()
     # "auto" leaves the choice to the row; a configuration that was read back from a run folder sets every key.
@@ -120,8 +125,14 @@ def build_method(name: str, config: RunConfig, data: LowResource, device: torch.
         encoder.bf16 = use_bf16(config.tagger.precision, device, encoder.gains_from_bf16)
         return tagger.to(device)
 
+    return make_tagger, learner
+
+
+def build_method(name: str, config: RunConfig, data: LowResource) -> Method:
+    """A method with fresh taggers, and with pre-training in front where the configuration asks for it."""
+    make_tagger, learner = tagger_maker(name, config, data)
     settings = resolve(name, {key: value for key, value in config.method.items() if key != "name"})
-    method = found.method(settings, make_tagger, learner)
+    method = row(name).method(settings, make_tagger, learner)
     return Pretrained(method, config.pretraining, make_tagger, learner) if config.pretraining.steps else method
 
 
