@@ -14,7 +14,7 @@ from fewtag.experiments.cell import Task
 from fewtag.experiments.claims import claims
 from fewtag.experiments.comparison import compare
 from fewtag.experiments.engines import Here, Processes
-from fewtag.experiments.plan import plan
+from fewtag.experiments.plan import plan, short_name
 from fewtag.experiments.results import Group, Results, Run
 from fewtag.experiments.tables import main_table
 from fewtag.training.drive import Interrupted
@@ -70,6 +70,11 @@ def test_a_setting_that_the_grid_varies_is_refused(shop: Path, settings: dict[st
     ((section, values),) = settings.items()
     with pytest.raises(ConfigError, match=rf"a comparison varies {section}.{next(iter(values))}; leave"):
         planned(shop, settings=settings)
+
+
+def test_adapted_encoders_are_told_apart_by_their_runs() -> None:
+    names = ["runs/adapted/encoder", "/x/longer/encoder", "bert-base-multilingual-cased", "a/mini", "encoder"]
+    assert [short_name(name) for name in names] == ["adapted", "longer", "bert-base-multilingual-cased", "mini", "encoder"]
 
 
 def test_two_encoders_of_one_name_would_stand_in_one_table(shop: Path) -> None:

@@ -66,8 +66,9 @@ class Cell:
 
 
 def short_name(encoder: str) -> str:
-    """An encoder without the path to it."""
-    return Path(encoder).name
+    """An encoder without the path to it; one of `fewtag pretrain` by the folder it was written to."""
+    path = Path(encoder)
+    return path.parent.name if path.name == "encoder" and path.parent.name else path.name
 
 
 def plan(
