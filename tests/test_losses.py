@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from fewtag.encoders.encoder import Inputs
+from fewtag.learning.feedback import Told
 from fewtag.learning.losses import Term, cross_entropy, divergence, soft_cross_entropy, squared_distance
 from fewtag.learning.noise import GaussianNoise
-from fewtag.learning.pseudo_labels import confident, hard, label, scaled, sharpen
+from fewtag.learning.pseudo_labels import PseudoLabels, confident, hard, label, scaled, sharpen
 from fewtag.tagger.batch import IGNORED
 
 
@@ -44,6 +45,12 @@ def _taught(kind: str) -> Callable[..., Term]:
     return lambda logits, target, mask, weights: label(kind, target.log(), mask, 0.4).against(logits, smoothing=0.1)
 
 
+def _told(factor: Tensor, mask: Tensor, weights: Tensor | None) -> Callable[[Tensor], Term]:
+    """L_meta of feedback per tag, as a term."""
+    told, pseudo = Told(factor.sum(), factor), PseudoLabels(mask, weights_BT=weights)
+    return lambda logits: Term(told.meta(logits, pseudo) * mask.sum(), mask.sum())
+
+
 LOSSES: dict[str, Callable[..., Term]] = {  # of logits_BTC, target_BTC, mask_BT, weights_BT
     "cross-entropy": lambda logits, target, mask, weights: cross_entropy(logits, _tags(target, mask), smoothing=0.15),
     "with weights": lambda logits, target, mask, weights: cross_entropy(logits, _tags(target, mask), weights_BT=weights),
@@ -51,6 +58,8 @@ LOSSES: dict[str, Callable[..., Term]] = {  # of logits_BTC, target_BTC, mask_BT
     "squared distance": lambda logits, target, mask, weights: squared_distance(logits, target, mask),
     "soft": lambda logits, target, mask, weights: soft_cross_entropy(logits, target, mask),
     "soft, with weights": lambda logits, target, mask, weights: soft_cross_entropy(logits, target, mask, weights_BT=weights),
+    "feedback": lambda logits, target, mask, weights: _told(target, mask, None)(logits),
+    "feedback, with weights": lambda logits, target, mask, weights: _told(target, mask, weights)(logits),
     **{f"pseudo-labels, {kind}": _taught(kind) for kind in ("hard", "soft", "reweighted", "soft-high")},
 }
 

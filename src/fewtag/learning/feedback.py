@@ -12,7 +12,7 @@ from torch import Tensor
 from fewtag.config import Config, Share
 from fewtag.learning.gradient import Gradient
 from fewtag.learning.learner import Learner
-from fewtag.learning.losses import Term, precise
+from fewtag.learning.losses import Term, only, precise
 from fewtag.learning.parallel import over_ranks
 from fewtag.learning.pseudo_labels import PseudoLabels
 from fewtag.learning.seeding import Key
@@ -62,7 +62,8 @@ class Told:
         """
         if self.factor.dim() == 0:
             return self.factor * pseudo.against(teacher_BTC).mean
-        per_token_BT = (precise(teacher_BTC).softmax(-1) * self.factor).sum(-1)
+        probs_BTC = only(precise(teacher_BTC), pseudo.mask_BT).softmax(-1)
+        per_token_BT = (probs_BTC * only(self.factor, pseudo.mask_BT)).sum(-1)
         return -_mean(per_token_BT if pseudo.weights_BT is None else per_token_BT * pseudo.weights_BT, pseudo.mask_BT)
 
     def mean(self, pseudo: PseudoLabels) -> Tensor:

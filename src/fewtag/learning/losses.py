@@ -49,9 +49,11 @@ def precise(logits_BTC: Tensor) -> Tensor:
     return logits_BTC if logits_BTC.dtype == torch.float64 else logits_BTC.float()
 
 
-def _only(values_BTC: Tensor, mask_BT: Tensor) -> Tensor:
-    """The same, with 0 where the mask is False. A padded token may hold anything: of a NaN even a gradient of 0 times it is NaN, so it has
-    to go before anything is made of it."""
+def only(values_BTC: Tensor, mask_BT: Tensor) -> Tensor:
+    """The same, with 0 where the mask is False.
+
+    A padded token may hold anything: of a NaN even a gradient of 0 times it is NaN, so it has to go before anything is made of it.
+    """
     return values_BTC.where(mask_BT.unsqueeze(-1), values_BTC.new_zeros(()))
 
 
@@ -66,7 +68,7 @@ def cross_entropy(logits_BTC: Tensor, tag_ids_BT: Tensor, *, smoothing: float = 
     """
     counts_BT = tag_ids_BT != IGNORED
     each = F.cross_entropy(
-        _only(precise(logits_BTC), counts_BT).flatten(0, 1),
+        only(precise(logits_BTC), counts_BT).flatten(0, 1),
         tag_ids_BT.flatten(),
         ignore_index=IGNORED,
         label_smoothing=smoothing,
@@ -84,7 +86,7 @@ def divergence(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor) -> Term:
         target_BTC: distributions.
         mask_BT: which tokens count.
     """
-    logits_BTC, target_BTC = _only(precise(logits_BTC), mask_BT), _only(target_BTC, mask_BT)
+    logits_BTC, target_BTC = only(precise(logits_BTC), mask_BT), only(target_BTC, mask_BT)
     return Term((torch.xlogy(target_BTC, target_BTC) - target_BTC * F.log_softmax(logits_BTC, dim=-1)).sum(-1).sum(), mask_BT.sum())
 
 
@@ -96,7 +98,7 @@ def squared_distance(logits_BTC: Tensor, target_BTC: Tensor, mask_BT: Tensor) ->
         target_BTC: distributions, constants.
         mask_BT: which tokens count.
     """
-    apart_BTC = _only(_only(precise(logits_BTC), mask_BT).softmax(-1) - target_BTC, mask_BT)
+    apart_BTC = only(only(precise(logits_BTC), mask_BT).softmax(-1) - target_BTC, mask_BT)
     return Term(apart_BTC.pow(2).mean(-1).sum(), mask_BT.sum())
 
 
@@ -112,6 +114,6 @@ def soft_cross_entropy(
         count: what to divide by; the mask's tokens when None.
         weights_BT: of each token's part in the sum.
     """
-    per_token_BT = -(_only(target_BTC, mask_BT) * F.log_softmax(_only(precise(logits_BTC), mask_BT), dim=-1)).sum(-1)
+    per_token_BT = -(only(target_BTC, mask_BT) * F.log_softmax(only(precise(logits_BTC), mask_BT), dim=-1)).sum(-1)
     total = (per_token_BT if weights_BT is None else per_token_BT * weights_BT).sum()
     return Term(total, mask_BT.sum() if count is None else count)
