@@ -166,23 +166,6 @@ def test_members_of_an_ensemble_start_apart() -> None:
     assert not torch.equal(method.members[0].tagger.head.weight, method.members[1].tagger.head.weight)
 
 
-def test_the_smooth_student_descends_on_the_sum_with_its_weight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is descended on is the labels, the members' distribution and the weighted worst divergence; a weight of 0 asks for no pass."""
-    student, member = (Learner(name, make_tagger(name), LearnerConfig()) for name in ("student", "member-1"))
-    for seed, learner in enumerate((student, member)):
-        torch.manual_seed(seed)
-        torch.nn.init.normal_(learner.tagger.head.weight)
-    batcher = student.tagger.batcher
-    labeled, raw = batcher.batch(LABELED["en"][:3], labeled=True), batcher.batch(RAW["en"][:3], labeled=False)
-    descended: list[float] = []
-    monkeypatch.setattr(Learner, "descend", lambda self, loss: descended.append(loss.item()))
-    told = [distill_step(student, [member], 0.15, weight)(labeled, raw, KEY) for weight in (0.0, 2.0, 5.0)]
-    plain = float(told[0]["supervised"] + told[0]["student"])
-    worst = float(told[1]["worst"])
-    assert "worst" not in told[0] and worst > 1e-4
-    assert descended == pytest.approx([plain, plain + 2 * worst, plain + 5 * worst], rel=1e-5)
-
-
 @pytest.mark.parametrize("settings", [{"method__heard": 40}, {"method__folds": 30}])
 def test_what_cannot_be_drawn_is_refused_before_anything_is_written(settings: dict[str, int], tmp_path: Path) -> None:
     source = generate("en")

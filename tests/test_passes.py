@@ -72,8 +72,9 @@ COSTS = {  # forward, backward, calls where passes can share one
     "bond-hard": (3, 2, 2),
     "bond-soft": (3, 2, 2),
     "bond-soft-high": (3, 2, 2),
+    "smooth-bond": (6, 4, 5),  # and the raw text: clean, looked around (and back), pushed (and back)
     "ensemble": (5, 2, 4),  # three members are asked
-    "smooth-ensemble": (8, 4, 7),  # and the raw text: clean, looked around (and back), pushed (and back)
+    "smooth-ensemble": (8, 4, 7),
     "co-teaching": (6, 4, 4),
 }
 

@@ -33,6 +33,7 @@ ON_RAW_TEXT: dict[str, dict[str, str]] = {
     "bond-hard": STUDENT,
     "bond-soft": STUDENT,
     "bond-soft-high": STUDENT,
+    "smooth-bond": {**STUDENT, "worst": "student"},
     "ensemble": STUDENT,
     "smooth-ensemble": {**STUDENT, "worst": "student"},
     "co-teaching": {f"{kind} student-{n}": f"student-{n}" for kind in ("supervised", "taught") for n in (1, 2)},

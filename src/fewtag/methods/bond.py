@@ -14,6 +14,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from fewtag.config import Config, Share
+from fewtag.learning.adversarial import AdversaryConfig, worst_divergence
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.parallel import share
@@ -33,6 +34,9 @@ class BondConfig(Config):
     period: PositiveInt = 450  # steps a teacher stays; BOND's script for CoNLL-03
     weight_supervised: NonNegativeFloat = 1.0  # of the labeled sentences beside the raw text
     label_smoothing: Share = 0.15  # paper section 5, for parity with the other rows; not of soft labels
+    # Beyond BOND: of virtual adversarial training of the student on raw text
+    weight_adversary: NonNegativeFloat = 0.0
+    adversary: AdversaryConfig = AdversaryConfig()
 
 
 class Bond(Method):
@@ -67,8 +71,10 @@ class Bond(Method):
         labeled_BTC, raw_BTC = self.student.passes(key, "supervised", Pass(labeled), Pass(unlabeled))
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean
         self_training = pseudo.against(raw_BTC, smoothing=c.label_smoothing).mean
-        self.student.descend(self_training + c.weight_supervised * sup)
-        return {"student": self_training.detach(), "supervised": sup.detach(), "kept": share(pseudo.mask_BT, mask_BT)}
+        worst = worst_divergence(self.student, unlabeled, key, "worst", c.adversary).mean if c.weight_adversary else sup.new_zeros(())
+        self.student.descend(self_training + c.weight_supervised * sup + c.weight_adversary * worst)
+        told = {"student": self_training.detach(), "supervised": sup.detach(), "kept": share(pseudo.mask_BT, mask_BT)}
+        return {**told, "worst": worst.detach()} if c.weight_adversary else told
 
     def stages(self) -> list[Stage]:
         learn = supervised_step(self.student, self.config.label_smoothing)

@@ -10,7 +10,7 @@ from torch import Tensor
 from fewtag.learning.adversarial import AdversaryConfig, worst_divergence
 from fewtag.learning.learner import Learner, Pass
 from fewtag.learning.losses import cross_entropy, precise
-from fewtag.learning.pseudo_labels import PseudoLabels
+from fewtag.learning.pseudo_labels import label
 from fewtag.learning.seeding import Key
 from fewtag.tagger.batch import Batch
 
@@ -33,6 +33,8 @@ def distill_step(
     label_smoothing: float,
     weight_adversary: float = 0.0,
     adversary: AdversaryConfig = AdversaryConfig(),  # noqa: B008
+    labels: str = "soft",
+    label_threshold: float = 0.0,
 ) -> Callable[..., dict[str, Tensor]]:
     """The step in which the student takes one descent on the members' mean distribution of raw text, and on labels.
 
@@ -40,12 +42,14 @@ def distill_step(
         student: who learns.
         members: who are asked; they do not change.
         label_smoothing: of the labels.
-        weight_adversary: of virtual adversarial training on the raw text, with its search.
+        weight_adversary: of virtual adversarial training on the raw text.
+        adversary: how that searches.
+        labels, label_threshold: what is made of the mean distribution, see `fewtag.learning.pseudo_labels.label`.
     """
 
     def step(labeled: Batch | None, unlabeled: Batch | None, key: Key, judge: Batch | None = None) -> dict[str, Tensor]:
         assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "distillation needs both kinds of text"
-        pseudo = PseudoLabels(unlabeled.token_mask_BT, probs_BTC=mean_of(members, unlabeled, key))
+        pseudo = label(labels, mean_of(members, unlabeled, key).log(), unlabeled.token_mask_BT, label_threshold)
         labeled_BTC, raw_BTC = student.passes(key, "supervised", Pass(labeled), Pass(unlabeled))
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=label_smoothing).mean
         taught = pseudo.against(raw_BTC).mean

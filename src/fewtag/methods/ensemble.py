@@ -7,7 +7,7 @@ their distributions and then trains one network on them. What is delivered costs
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, PositiveInt
 
@@ -25,6 +25,8 @@ class EnsembleConfig(Config):
 
     members: PositiveInt = 3  # RoSTER has 5; the gain of each further one falls
     label_smoothing: Share = 0.15  # paper section 5, for parity with the other rows
+    labels: Literal["soft", "reweighted", "soft-high"] = "soft"  # what the student is told: the mean distribution, or BOND's of it
+    label_threshold: Share = 0.9  # of soft-high, as in BOND
     # Of virtual adversarial training of the student on raw text, beside the distillation
     weight_adversary: NonNegativeFloat = 0.0
     adversary: AdversaryConfig = AdversaryConfig()
@@ -52,7 +54,7 @@ class Ensemble(Method):
             for each in self.members
         ]
         members = [Stage(draws="labeled", mixed=True, score_start=False, effort="supervised", **each) for each in apart]
-        together = distill_step(self.student, self.members, c.label_smoothing, c.weight_adversary, c.adversary)
+        together = distill_step(self.student, self.members, c.label_smoothing, c.weight_adversary, c.adversary, c.labels, c.label_threshold)
         tune = supervised_step(self.student, c.label_smoothing)
         return [
             *members,
