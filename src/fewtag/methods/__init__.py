@@ -59,8 +59,8 @@ _PRINTED: dict[str, Any] = {
 }
 
 
-def _bond(labels: str, about: str, **overrides: Any) -> Row:
-    return Row(Bond, BondConfig, "sampled", True, f"BOND's self-training on {about}", overrides={"labels": labels, **overrides})
+def _bond(labels: str, about: str) -> Row:
+    return Row(Bond, BondConfig, "sampled", True, f"BOND's self-training on {about}", overrides={"labels": labels})
 
 
 def _paper(about: str, **overrides: Any) -> Row:
@@ -92,7 +92,9 @@ METHODS: dict[str, Row] = {
     "bond-soft": _bond("reweighted", "re-weighted soft labels"),
     "bond-soft-high": _bond("soft-high", "re-weighted soft labels of high confidence"),
     # beyond the paper
-    "smooth-bond": _bond("soft-high", "re-weighted soft labels of high confidence, beside VAT", weight_adversary=1.0),
+    "smooth-bond": Row(
+        Bond, BondConfig, "sampled", True, "BOND's soft labels of high confidence beside VAT", {"weight_adversary": 1.0}, guard=True
+    ),
     "co-teaching": Row(CoTeaching, CoTeachingConfig, "sampled", True, "two networks that teach each other", guard=True),
     "ensemble": Row(Ensemble, EnsembleConfig, "sampled", True, "several supervised taggers distilled into one", guard=True),
     "smooth-ensemble": Row(
