@@ -59,6 +59,9 @@ _PRINTED: dict[str, Any] = {
 }
 
 
+_SMOOTH: dict[str, Any] = {"labels": "soft-high", "weight_adversary": 1.0}
+
+
 def _bond(labels: str, about: str) -> Row:
     return Row(Bond, BondConfig, "sampled", True, f"BOND's self-training on {about}", overrides={"labels": labels})
 
@@ -92,13 +95,11 @@ METHODS: dict[str, Row] = {
     "bond-soft": _bond("reweighted", "re-weighted soft labels"),
     "bond-soft-high": _bond("soft-high", "re-weighted soft labels of high confidence"),
     # beyond the paper
-    "smooth-bond": Row(
-        Bond, BondConfig, "sampled", True, "BOND's soft labels of high confidence beside VAT", {"weight_adversary": 1.0}, guard=True
-    ),
+    "smooth-bond": Row(Bond, BondConfig, "sampled", True, "BOND's confident soft labels beside VAT", _SMOOTH, guard=True),
     "co-teaching": Row(CoTeaching, CoTeachingConfig, "sampled", True, "two networks that teach each other", guard=True),
     "ensemble": Row(Ensemble, EnsembleConfig, "sampled", True, "several supervised taggers distilled into one", guard=True),
     "smooth-ensemble": Row(
-        Ensemble, EnsembleConfig, "sampled", True, "the ensemble, its student smoothed by VAT", {"weight_adversary": 1.0}, guard=True
+        Ensemble, EnsembleConfig, "sampled", True, "the ensemble's confident soft labels beside VAT", _SMOOTH, guard=True
     ),
 }
 
