@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from transformers import AutoModel
 
 from checkpoints import save_checkpoint
@@ -17,6 +18,7 @@ from fewtag.data.corpus import Corpus
 from fewtag.data.queries import write_corpus
 from fewtag.encoders import build_encoder
 from fewtag.errors import ConfigError, DataError
+from fewtag.tagger.encoder_folder import save_encoder
 from fewtag.training.adapt import Adapted, adapt, raw_text
 from fewtag.training.drive import Interrupted
 from fewtag.training.fit import Progress
@@ -65,6 +67,8 @@ def test_it_learns_and_leaves_an_encoder_that_transformers_opens(place: Path, ad
     torch.testing.assert_close(ours[inputs.mask_BL], theirs[inputs.mask_BL], atol=1e-5, rtol=1e-5)
     before, after = weights(place / "bert"), weights(adapted.encoder)
     assert before.keys() == after.keys() and not any(torch.equal(before[name], after[name]) for name in before if "weight" in name)
+    with safe_open(adapted.encoder / "model.safetensors", "pt") as saved:
+        assert not [name for name in saved.keys() if "pooler" in name]  # noqa: SIM118
     assert "120 steps" in (adapted.encoder / "README.md").read_text()
 
 
@@ -108,6 +112,27 @@ def test_it_goes_on_to_the_bit(place: Path, adapted: Adapted, tmp_path: Path) ->
     assert "is finished already" in said[0]
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_an_end_beside_the_writing_of_the_encoder_loses_nothing(
+    written: bool, place: Path, adapted: Adapted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed just before the encoder is written, or just after."""
+
+    def killed(*arguments: Any, **values: Any) -> None:
+        if written:
+            save_encoder(*arguments, **values)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fewtag.training.adapt.save_encoder", killed)
+    with pytest.raises(KeyboardInterrupt):
+        adapt(config(place), tmp_path / "out")
+    monkeypatch.undo()
+    again = adapt(config(place), tmp_path / "out", resume=True)
+    one, other = weights(adapted.encoder), weights(again.encoder)
+    assert all(torch.equal(one[name], other[name]) for name in one) and (again.steps, again.last) == (120, adapted.last)
+    assert adapt(config(place), tmp_path / "out", resume=True) == again
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -139,8 +164,11 @@ def test_as_typed(place: Path, tmp_path: Path) -> None:
     assert "stage 1/1 pretrain  ended at step 5\n" in done.stderr and "loss: masked words" in done.stderr
     assert "5 steps" in done.stdout and f"next    fewtag train raw --encoder {Path('out') / 'encoder'}" in done.stdout
     assert "already holds a finished run" in fewtag(*words, "-o", "out", folder=tmp_path).stderr
+    refused = fewtag("pretrain", place / "data", "--resume", "-o", "out", folder=tmp_path)
+    assert refused.returncode == 2 and "was begun on" in refused.stderr
+    assert "pretraining.steps is 0" in fewtag(*words, "--set", "pretraining.steps=0", "-o", "zero", folder=tmp_path).stderr
     told = fewtag("report", "out", folder=tmp_path)
-    assert told.returncode == 2 and "holds an encoder of fewtag pretrain and no tagger" in told.stderr
+    assert told.returncode == 2 and "fewtag pretrain made it, an encoder and no tagger" in told.stderr
     quick = ("--set", "train.max_steps=4", "--labeled", "10", "--langs", "en", "--offline", "-m", "supervised-multi")
     trained = fewtag("train", place / "data", "--encoder", "out/encoder", "-o", "run", *quick, folder=tmp_path)
     assert trained.returncode == 0, trained.stderr

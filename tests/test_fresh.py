@@ -16,7 +16,7 @@ from fewtag.learning.learner import Learner, LearnerConfig
 from fewtag.learning.pseudo_labels import PseudoLabels
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
-from fewtag.methods.distill import distill_step, mean_of
+from fewtag.methods.distill import DistillConfig, distill_step, mean_of
 from fewtag.methods.method import Fold
 from fewtag.methods.supervised import supervised_step
 from fewtag.tagger import Batch, Tagger
@@ -140,7 +140,7 @@ def test_distillation_moves_the_student_only() -> None:
     target = PseudoLabels(raw.token_mask_BT, probs_BTC=mean_of(members, raw, KEY))
     away = [float(target.against(student.logits(raw, KEY, "look")).mean.detach())]
     for step in range(40):
-        distill_step(student, members, 0.0)(labeled, raw, Key(0, "distill", step))
+        distill_step(student, members, DistillConfig(label_smoothing=0.0))(labeled, raw, Key(0, "distill", step))
     away.append(float(target.against(student.logits(raw, KEY, "look")).mean.detach()))
     assert all(torch.equal(each.tagger.head.weight, before) for each, before in zip(members, kept, strict=True))
     alone = Learner("student", make_tagger("student"), LearnerConfig(lr=0.01))

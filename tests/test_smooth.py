@@ -12,7 +12,7 @@ from torch import Tensor
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
-from fewtag.methods.distill import distill_step, mean_of
+from fewtag.methods.distill import DistillConfig, distill_step, mean_of
 from test_contract import LABELED, RAW, make_tagger
 
 KEY = Key(0, "distill", 0)
@@ -36,7 +36,7 @@ def descended(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def distilling(weight: float) -> Callable[..., dict[str, Tensor]]:
     student, *members = learners("student", "member-1", "member-2")
-    return distill_step(student, members, 0.15, weight)
+    return distill_step(student, members, DistillConfig(weight_adversary=weight))
 
 
 def bond(weight: float) -> Callable[..., dict[str, Tensor]]:
@@ -64,7 +64,7 @@ def test_the_mean_of_the_members_is_what_is_reweighted() -> None:
     student, *members = learners("student", "member-1", "member-2")
     batcher = student.tagger.batcher
     labeled, raw = batcher.batch(LABELED["en"][:3], labeled=True), batcher.batch(RAW["en"][:3], labeled=False)
-    told = distill_step(student, members, 0.15, labels="reweighted")(labeled, raw, KEY)
+    told = distill_step(student, members, DistillConfig(labels="reweighted"))(labeled, raw, KEY)
     probs_NC = mean_of(members, raw, KEY)[raw.token_mask_BT].double()
     squared_NC = probs_NC**2 / probs_NC.sum(0)
     target_NC = squared_NC / squared_NC.sum(-1, keepdim=True)

@@ -9,7 +9,7 @@ import typer
 
 from fewtag.cli.display import Display
 from fewtag.cli.extras import need_training
-from fewtag.cli.settings import run_config
+from fewtag.cli.settings import resumed_config, run_config
 from fewtag.cli.stopping import StopRequest
 from fewtag.errors import ConfigError
 
@@ -46,7 +46,6 @@ def pretrain(
         os.environ["HF_HUB_OFFLINE"] = "1"
     from fewtag.tagger.allocator import keep_pages
     from fewtag.training.adapt import STEPS, adapt
-    from fewtag.training.run import resume_config
 
     keep_pages()
     flags: dict[str, Any] = {
@@ -57,16 +56,13 @@ def pretrain(
         "train.device": device,
     }
     if resume:
-        given = sorted(key for key, value in flags.items() if value is not None)
-        if given or set_ or config:
-            raise ConfigError(f"a resumed run keeps its configuration; leave out {', '.join(given) or '-c and --set'}, or start a new run")
-        settings = resume_config(out)
+        settings = resumed_config(out, dir, config, set_ or [], flags)
     else:
         settings = run_config(config, set_ or [], flags, dir)
-        if not settings.pretraining.steps:
+        if "steps" not in settings.pretraining.model_fields_set:
             settings = settings.model_copy(update={"pretraining": settings.pretraining.model_copy(update={"steps": STEPS})})
     with StopRequest() as stop, Display(quiet) as display:
         found = adapt(settings, out, resume=resume, force=force, listener=display, interrupted=stop)
-    print(f"{found.steps} steps, {found.seconds:.0f} s; loss per hidden word {found.first:.2f} at first, {found.last:.2f} at last")
+    print(f"{found.steps} steps, {found.seconds:.0f} s; loss {found.first:.2f} at first, {found.last:.2f} at last")
     print(f"encoder {found.encoder}")
     print(f"next    fewtag train {dir or settings.data_dir} --encoder {found.encoder} -o runs/first")

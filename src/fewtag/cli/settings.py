@@ -7,9 +7,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fewtag.config import build, from_environment, merge, nest, overrides, read_toml
+from fewtag.errors import ConfigError
 
 if TYPE_CHECKING:
     from fewtag.training.run_config import RunConfig
+
+
+def resumed_config(out: Path, folder: Path | None, file: Path | None, pairs: Sequence[str], flags: dict[str, Any]) -> RunConfig:
+    """The configuration a run was begun with; whatever else is asked for with ``--resume`` is refused.
+
+    Args:
+        out: the run folder.
+        folder, file, pairs, flags: see `run_config`.
+
+    Raises:
+        ConfigError: naming what was given, or when ``out`` holds no run or one on other data.
+    """
+    from fewtag.training.run import resume_config
+
+    given = sorted(key for key, value in flags.items() if value is not None)
+    if given or pairs or file:
+        raise ConfigError(f"a resumed run keeps its configuration; leave out {', '.join(given) or '-c and --set'}, or start a new run")
+    config = resume_config(out)
+    if folder is not None and folder.resolve() != config.data_dir.resolve():
+        raise ConfigError(f"{out} was begun on {config.data_dir}, not on {folder}; leave DIR out, or start a new run with another -o")
+    return config
 
 
 def run_config(file: Path | None, pairs: Sequence[str], flags: dict[str, Any], folder: Path | None) -> RunConfig:

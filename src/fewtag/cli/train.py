@@ -9,7 +9,7 @@ import typer
 
 from fewtag.cli.display import Display
 from fewtag.cli.extras import need_training
-from fewtag.cli.settings import run_config
+from fewtag.cli.settings import resumed_config, run_config
 from fewtag.cli.stopping import StopRequest
 from fewtag.errors import ConfigError, FewtagError
 
@@ -54,7 +54,7 @@ def train(
         os.environ["HF_HUB_OFFLINE"] = "1"
     from fewtag.experiments.run_report import write_report
     from fewtag.tagger.allocator import keep_pages
-    from fewtag.training.run import resume_config, run
+    from fewtag.training.run import run
 
     keep_pages()
     flags: dict[str, Any] = {
@@ -66,15 +66,7 @@ def train(
         "train.device": device,
         "train.max_time": max_time,
     }
-    if resume:
-        given = sorted(key for key, value in flags.items() if value is not None)
-        if given or set_ or config:
-            raise ConfigError(f"a resumed run keeps its configuration; leave out {', '.join(given) or '-c and --set'}, or start a new run")
-        settings = resume_config(out)
-        if dir is not None and dir.resolve() != settings.data_dir.resolve():
-            raise ConfigError(f"{out} was begun on {settings.data_dir}, not on {dir}; leave DIR out, or start a new run with another -o")
-    else:
-        settings = run_config(config, set_ or [], flags, dir)
+    settings = resumed_config(out, dir, config, set_ or [], flags) if resume else run_config(config, set_ or [], flags, dir)
     with StopRequest() as stop, Display(quiet or json_) as display:
         result = run(settings, out, resume=resume, force=force, listener=display, interrupted=stop)
         try:

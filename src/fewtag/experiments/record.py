@@ -69,13 +69,9 @@ class Record:
         if not (folder / "metrics.json").is_file():
             what = "it is no run folder"
             if (folder / "data.json").is_file():
-                only = "for" in _json(folder / "data.json")  # of `fewtag pretrain`
-                ending = f"the run in it has not ended; go on with: fewtag train --resume -o {folder}"
-                what = (
-                    f"it holds an encoder of fewtag pretrain and no tagger; train one with --encoder {folder / 'encoder'}"
-                    if only
-                    else ending
-                )
+                what = f"the run in it has not ended; go on with: fewtag train --resume -o {folder}"
+                if "for" in _json(folder / "data.json"):
+                    what = f"fewtag pretrain made it, an encoder and no tagger; train one with --encoder {folder / 'encoder'}"
             raise ConfigError(f"{folder}: no metrics.json: {what}" if folder.is_dir() else f"{folder}: there is no such folder")
         alone = {place.name: place / "events.jsonl" for place in sorted((folder / "languages").glob("*"))}
         journals = alone or {"": folder / "events.jsonl"}

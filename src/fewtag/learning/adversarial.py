@@ -71,6 +71,18 @@ def adversarial_direction(distance: Callable[[Tensor], Tensor], start_BLD: Tenso
     return direction_BLD.detach()
 
 
+def mean_worst(learner: Learner, batch: Batch, key: Key, purpose: str, config: AdversaryConfig, weight: float) -> Tensor:
+    """() the mean of `worst_divergence` over the batch's tokens; 0, without a pass, where it has no weight.
+
+    Args:
+        learner, batch, key, purpose, config: see there.
+        weight: that the caller will give it; it is not applied here.
+    """
+    if not weight:
+        return batch.token_mask_BT.new_zeros((), dtype=torch.float32)
+    return worst_divergence(learner, batch, key, purpose, config).mean
+
+
 def worst_divergence(learner: Learner, batch: Batch, key: Key, purpose: str, config: AdversaryConfig) -> Term:
     """KL(p(e) || p(e + r)) for the ``r`` of a length that raises it most; its first side is a constant.
 

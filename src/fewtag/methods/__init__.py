@@ -59,6 +59,7 @@ _PRINTED: dict[str, Any] = {
 }
 
 
+# LOG.md 2026-11-25: smooth where text is short, re-weighted where most of it is O
 _SMOOTH: dict[str, Any] = {"labels": "soft-high", "weight_adversary": 1.0}
 
 

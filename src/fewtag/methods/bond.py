@@ -14,7 +14,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from fewtag.config import Config, Share
-from fewtag.learning.adversarial import AdversaryConfig, worst_divergence
+from fewtag.learning.adversarial import AdversaryConfig, mean_worst
 from fewtag.learning.learner import Learner, LearnerConfig, Pass
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.parallel import share
@@ -71,7 +71,7 @@ class Bond(Method):
         labeled_BTC, raw_BTC = self.student.passes(key, "supervised", Pass(labeled), Pass(unlabeled))
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean
         self_training = pseudo.against(raw_BTC, smoothing=c.label_smoothing).mean
-        worst = worst_divergence(self.student, unlabeled, key, "worst", c.adversary).mean if c.weight_adversary else sup.new_zeros(())
+        worst = mean_worst(self.student, unlabeled, key, "worst", c.adversary, c.weight_adversary)
         self.student.descend(self_training + c.weight_supervised * sup + c.weight_adversary * worst)
         told = {"student": self_training.detach(), "supervised": sup.detach(), "kept": share(pseudo.mask_BT, mask_BT)}
         return {**told, "worst": worst.detach()} if c.weight_adversary else told

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from fewtag.learning.adversarial import AdversaryConfig, worst_divergence
+from fewtag.config import Config, Share
+from fewtag.learning.adversarial import AdversaryConfig, mean_worst
 from fewtag.learning.learner import Learner, Pass
 from fewtag.learning.losses import cross_entropy, precise
 from fewtag.learning.pseudo_labels import label
 from fewtag.learning.seeding import Key
 from fewtag.tagger.batch import Batch
+
+
+class DistillConfig(Config):
+    """What the student is told of raw text, and what else it learns by."""
+
+    label_smoothing: Share = 0.15  # paper section 5, for parity with the other rows; of the labels
+    labels: Literal["soft", "reweighted", "soft-high"] = "soft"  # the mean distribution, or BOND's of it
+    label_threshold: Share = 0.9  # of soft-high, as in BOND
+    # Of virtual adversarial training of the student on raw text
+    weight_adversary: NonNegativeFloat = 0.0
+    adversary: AdversaryConfig = AdversaryConfig()
 
 
 def mean_of(members: Sequence[Learner], batch: Batch, key: Key) -> Tensor:
@@ -27,35 +41,25 @@ def mean_of(members: Sequence[Learner], batch: Batch, key: Key) -> Tensor:
     return torch.stack([precise(logits_BTC).softmax(-1) for logits_BTC in each]).mean(0)
 
 
-def distill_step(
-    student: Learner,
-    members: Sequence[Learner],
-    label_smoothing: float,
-    weight_adversary: float = 0.0,
-    adversary: AdversaryConfig = AdversaryConfig(),  # noqa: B008
-    labels: str = "soft",
-    label_threshold: float = 0.0,
-) -> Callable[..., dict[str, Tensor]]:
-    """The step in which the student takes one descent on the members' mean distribution of raw text, and on labels.
+def distill_step(student: Learner, members: Sequence[Learner], config: DistillConfig) -> Callable[..., dict[str, Tensor]]:
+    """The step in which the student takes one descent on what the members say together of raw text, and on labels.
 
     Args:
         student: who learns.
         members: who are asked; they do not change.
-        label_smoothing: of the labels.
-        weight_adversary: of virtual adversarial training on the raw text.
-        adversary: how that searches.
-        labels, label_threshold: what is made of the mean distribution, see `fewtag.learning.pseudo_labels.label`.
+        config: what is made of their mean distribution.
     """
+    c = config
 
     def step(labeled: Batch | None, unlabeled: Batch | None, key: Key, judge: Batch | None = None) -> dict[str, Tensor]:
         assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "distillation needs both kinds of text"
-        pseudo = label(labels, mean_of(members, unlabeled, key).log(), unlabeled.token_mask_BT, label_threshold)
+        pseudo = label(c.labels, mean_of(members, unlabeled, key).log(), unlabeled.token_mask_BT, c.label_threshold)  # log p is a logit
         labeled_BTC, raw_BTC = student.passes(key, "supervised", Pass(labeled), Pass(unlabeled))
-        sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=label_smoothing).mean
+        sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean
         taught = pseudo.against(raw_BTC).mean
-        worst = worst_divergence(student, unlabeled, key, "worst", adversary).mean if weight_adversary else taught.new_zeros(())
-        student.descend(sup + taught + weight_adversary * worst)
+        worst = mean_worst(student, unlabeled, key, "worst", c.adversary, c.weight_adversary)
+        student.descend(sup + taught + c.weight_adversary * worst)
         told = {"student": taught.detach(), "supervised": sup.detach()}
-        return {**told, "worst": worst.detach()} if weight_adversary else told
+        return {**told, "worst": worst.detach()} if c.weight_adversary else told
 
     return step

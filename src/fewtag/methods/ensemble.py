@@ -7,29 +7,21 @@ their distributions and then trains one network on them. What is delivered costs
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import PositiveInt
 
-from fewtag.config import Config, Share
-from fewtag.learning.adversarial import AdversaryConfig
 from fewtag.learning.learner import Learner, LearnerConfig
-from fewtag.methods.distill import distill_step
+from fewtag.methods.distill import DistillConfig, distill_step
 from fewtag.methods.method import Method, Stage
 from fewtag.methods.supervised import supervised_step
 from fewtag.tagger.tagger import Tagger
 
 
-class EnsembleConfig(Config):
+class EnsembleConfig(DistillConfig):
     """How many members, and how they teach."""
 
     members: PositiveInt = 3  # RoSTER has 5; the gain of each further one falls
-    label_smoothing: Share = 0.15  # paper section 5, for parity with the other rows
-    labels: Literal["soft", "reweighted", "soft-high"] = "soft"  # what the student is told: the mean distribution, or BOND's of it
-    label_threshold: Share = 0.9  # of soft-high, as in BOND
-    # Of virtual adversarial training of the student on raw text, beside the distillation
-    weight_adversary: NonNegativeFloat = 0.0
-    adversary: AdversaryConfig = AdversaryConfig()
 
 
 class Ensemble(Method):
@@ -54,7 +46,7 @@ class Ensemble(Method):
             for each in self.members
         ]
         members = [Stage(draws="labeled", mixed=True, score_start=False, effort="supervised", **each) for each in apart]
-        together = distill_step(self.student, self.members, c.label_smoothing, c.weight_adversary, c.adversary, c.labels, c.label_threshold)
+        together = distill_step(self.student, self.members, c)
         tune = supervised_step(self.student, c.label_smoothing)
         return [
             *members,

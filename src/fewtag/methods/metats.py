@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor
 
 from fewtag.config import Config, Share
-from fewtag.learning.adversarial import AdversaryConfig, worst_divergence
+from fewtag.learning.adversarial import AdversaryConfig, mean_worst
 from fewtag.learning.average import Blend, follow
 from fewtag.learning.confidence import Confidence, ConfidenceConfig
 from fewtag.learning.feedback import Feedback, FeedbackConfig
@@ -26,7 +25,7 @@ from fewtag.learning.noise import GaussianNoise
 from fewtag.learning.parallel import share
 from fewtag.learning.pseudo_labels import confident, label, scaled, sharpen
 from fewtag.learning.seeding import Key
-from fewtag.methods.distill import distill_step
+from fewtag.methods.distill import DistillConfig, distill_step
 from fewtag.methods.method import Fold, Method, Said, Stage
 from fewtag.methods.supervised import supervised_step
 from fewtag.tagger.batch import Batch
@@ -145,7 +144,8 @@ class MetaTS(Method):
         for again in range(c.student_steps):
             student_BTC = student.logits(unlabeled, key, f"pseudo {again}" if again else "pseudo")
             loss = pseudo.against(student_BTC, smoothing=c.label_smoothing).mean
-            pushed = self._pushed(student, unlabeled, key, c.weight_student_adversary, f"worst {again}" if again else "worst")
+            purpose = f"worst {again}" if again else "worst"
+            pushed = mean_worst(student, unlabeled, key, purpose, c.adversary, c.weight_student_adversary)
             step = student.descend(loss + c.weight_student_adversary * pushed)  # Eq. 3, one step
         if self.average is not None:
             follow(self.average, student, key.step, c.student_average)
@@ -155,7 +155,7 @@ class MetaTS(Method):
         keep_BT = confident(clean_BTC, mask_BT, c.threshold, 1.0 if c.threshold_on == "raw" else c.temperature)  # I(z_max)
         reg = self._regularization(clean_BTC, noised_BTC, keep_BT, mask_BT)  # L_reg
         meta = told.meta(clean_BTC, pseudo)  # L_meta; a scalar has no gradient through soft labels (A32)
-        worst = self._pushed(teacher, unlabeled, key, c.weight_teacher_adversary, "worst")
+        worst = mean_worst(teacher, unlabeled, key, "worst", c.adversary, c.weight_teacher_adversary)
         self.said = Said.of(unlabeled, clean_BTC, told.mean(pseudo))
         norms = self._norms(key, supervised=sup, regularization=c.weight_reg * reg, meta=c.weight_meta * meta)
         # L_T = L_sup + L_reg + L_meta
@@ -184,12 +184,6 @@ class MetaTS(Method):
             for name, term in terms.items()
         }
 
-    def _pushed(self, learner: Learner, batch: Batch, key: Key, weight: float, purpose: str) -> Tensor:
-        """() the worst divergence, 0 without a pass where it has no weight."""
-        if not weight:
-            return batch.token_mask_BT.new_zeros((), dtype=torch.float32)
-        return worst_divergence(learner, batch, key, purpose, self.config.adversary).mean
-
     def _reduction(self, mask_BT: Tensor) -> Tensor | None:
         return per_sentence(mask_BT) if self.config.reduction == "sentence" else None
 
@@ -207,7 +201,7 @@ class MetaTS(Method):
         if not c.folds:
             return [*self._round("", None, 1.0), *([finetune] if c.finetune else [])]
         rounds = [stage for k in range(c.folds) for stage in self._round(f"-{k + 1}", Fold(k, c.folds), 1 / c.folds)]
-        together = distill_step(self.student, self.members, c.label_smoothing)
+        together = distill_step(self.student, self.members, DistillConfig(label_smoothing=c.label_smoothing))
         distill = Stage("distill", together, self.student, "both", False, self._begin_distillation, True, "semi_supervised")
         return [*rounds, distill, *([finetune] if c.finetune else [])]
 

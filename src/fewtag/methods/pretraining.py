@@ -32,7 +32,7 @@ class PretrainingConfig(Config):
     steps: NonNegativeInt = 0  # 0: none
     lr: PositiveFloat | Literal["auto"] = "auto"  # auto: that of the training
     batch_size: PositiveInt = 32  # raw sentences a step, of one language
-    chosen: float = Field(default=0.15, gt=0, lt=1)  # share of the positions that are asked for; BERT
+    chosen: float = Field(default=0.15, gt=0, lt=1)  # share of the words that are asked for (BERT); of the pieces without whole_words
     whole_words: bool = True  # the pieces of a word are chosen and hidden together: one piece among its others is too easy a guess
     hidden: float = Field(default=0.9, gt=0, le=1)  # share of these that are hidden; one in ten is shown as it is (BERT)
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from fewtag.encoders.encoder import Encoder
 from fewtag.encoders.hugging_face import HuggingFaceEncoder
-from fewtag.errors import ConfigError, SetupError
-from fewtag.tagger.folder import replaced
+from fewtag.errors import ConfigError
+from fewtag.tagger.folder import in_transformers, replaced
 
 
 def save_encoder(encoder: Encoder, folder: Path, *, card: str) -> None:
@@ -27,15 +24,9 @@ def save_encoder(encoder: Encoder, folder: Path, *, card: str) -> None:
     """
     if not isinstance(encoder, HuggingFaceEncoder):
         raise ConfigError(f"the encoder {encoder.kind} is built in and has no folder of its own")
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
 
-    config = AutoConfig.for_model(**encoder.config.to_dict())
-    config.dtype = torch.float32
-    model: Any = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
-    missing, unexpected = model.load_state_dict(encoder.hugging_face_state(), strict=False)
-    strange = [name for name in (*missing, *unexpected) if "pooler" not in name]  # no tagger has a use for that
-    if strange:
-        raise SetupError(f"{config.model_type} cannot be saved as an encoder: {strange[:3]}")
+    model = in_transformers(encoder, AutoModel, "as an encoder")
     with replaced(folder) as writing:
         encoder.save_files(writing)
         model.save_pretrained(writing)

@@ -91,19 +91,38 @@ def _write(tagger: Tagger, writing: Path, card: str, extra: dict[str, Any] | Non
 
 
 def _save_hugging_face(tagger: Tagger, encoder: HuggingFaceEncoder, folder: Path) -> None:
-    from transformers import AutoConfig, AutoModelForTokenClassification
+    from transformers import AutoModelForTokenClassification
 
-    config = AutoConfig.for_model(**encoder.config.to_dict())
-    config.id2label = dict(enumerate(tagger.tag_set.tags))
-    config.label2id = dict(tagger.tag_set.id_of)
-    config.num_labels = len(tagger.tag_set)
-    config.dtype = torch.float32
-    model: Any = AutoModelForTokenClassification.from_config(config)  # type: ignore[no-untyped-call]
-    missing, unexpected = model.base_model.load_state_dict(encoder.hugging_face_state(), strict=False)
-    if missing or [name for name in unexpected if "pooler" not in name]:
-        raise SetupError(f"{config.model_type} cannot be saved for token classification: {[*missing, *unexpected][:3]}")
+    labels = {"id2label": dict(enumerate(tagger.tag_set.tags)), "label2id": dict(tagger.tag_set.id_of), "num_labels": len(tagger.tag_set)}
+    model = in_transformers(encoder, AutoModelForTokenClassification, "for token classification", **labels)
     model.classifier.load_state_dict(tagger.head.state_dict())
     model.save_pretrained(folder)
+
+
+def in_transformers(encoder: HuggingFaceEncoder, kind: Any, purpose: str, **values: Any) -> Any:
+    """A model of transformers that holds the encoder's weights, without a pooler.
+
+    Args:
+        encoder: whose.
+        kind: an auto class.
+        purpose: for the error: what it is saved for.
+        values: of the model's configuration.
+
+    Raises:
+        SetupError: when transformers has another idea of its weights.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.for_model(**encoder.config.to_dict())
+    for name, value in {**values, "dtype": torch.float32}.items():
+        setattr(config, name, value)
+    model: Any = kind.from_config(config)
+    if getattr(model.base_model, "pooler", None) is not None:
+        model.base_model.pooler = None  # the encoder has none, and a fresh one would be saved as if it had been trained
+    missing, unexpected = model.base_model.load_state_dict(encoder.hugging_face_state(), strict=False)
+    if missing or [name for name in unexpected if "pooler" not in name]:
+        raise SetupError(f"{config.model_type} cannot be saved {purpose}: {[*missing, *unexpected][:3]}")
+    return model
 
 
 def load(folder: Path | str, *, device: str = "cpu") -> Tagger:

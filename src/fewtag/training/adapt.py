@@ -41,7 +41,7 @@ class Adapted:
         encoder: folder to give as ``--encoder``.
         steps: taken.
         seconds: of training.
-        first, last: mean loss of the first and the last hundred steps, in nats per hidden word.
+        first, last: mean loss of the first and the last hundred steps (fewer where fewer were taken), in nats per piece asked for.
     """
 
     folder: Path
@@ -93,7 +93,8 @@ def adapt(
             listener(f"{out} is finished already; nothing is left to do")
             return _found(folder)
     make_tagger, learner = tagger_maker("supervised-multi", config, data)
-    this = Drive(config, folder, data, "supervised-multi", listener, WordGuessing(config.pretraining, make_tagger, learner))
+    method = WordGuessing(config.pretraining, make_tagger, learner)
+    this = Drive(config, folder, data, "supervised-multi", listener, method)
     if not resume:
         folder.begin(config, described, machine(config), force=force)
     journal = Journal(folder.events, this.restore() if resume else 0)
@@ -101,19 +102,14 @@ def adapt(
         if not journal.size:
             journal.write("begin", encoder=config.tagger.encoder, seed=config.train.seed)
         seconds = this.train(journal, interrupted)
-        method = this.method
-        assert isinstance(method, WordGuessing)
-        with method.learner.settled():
-            card = _CARD.format(
-                name=config.tagger.encoder,
-                steps=this.position.total_steps,
-                sentences=f"{sum(map(len, raw.values())):,}",
-                languages=", ".join(sorted(raw)),
-            )
-            save_encoder(method.guesser.encoder, folder.encoder, card=card)
-        journal.write("end", steps=this.position.total_steps, seconds=seconds)
+        steps = this.position.total_steps
+        journal.write("end", steps=steps, seconds=seconds)
     finally:
         journal.close()
+    sentences, languages = f"{sum(map(len, raw.values())):,}", ", ".join(sorted(raw))
+    with method.learner.settled():  # last of all: its presence says that the run is whole
+        card = _CARD.format(name=config.tagger.encoder, steps=steps, sentences=sentences, languages=languages)
+        save_encoder(method.guesser.encoder, folder.encoder, card=card)
     this.checkpoints.clear()
     return _found(folder)
 

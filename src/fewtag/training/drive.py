@@ -128,7 +128,7 @@ class Drive:
         Returns:
             Seconds of training in all.
         """
-        config, draw, started, saved_at = self.config, self.draw, time.monotonic() - self.seconds, time.monotonic()
+        config, started, saved_at = self.config, time.monotonic() - self.seconds, time.monotonic()
 
         def out_of_time(stage: Stage) -> bool:
             late = time.monotonic() - started > self.limit * self.ends[self.position.stage]
@@ -141,7 +141,7 @@ class Drive:
             self.method,
             self.position,
             seed=config.train.seed,
-            draw=draw,
+            draw=self.draw,
             budget=self.budget,
             evaluate=lambda tagger: score_on_dev(tagger, self.data.dev, config.evaluation.mode),
             out_of_time=out_of_time,
@@ -152,7 +152,7 @@ class Drive:
         try:
             for progress in loop:
                 tell(journal, progress)
-                self._trace(stages[progress.stage_index], progress, draw)
+                self._trace(stages[progress.stage_index], progress)
                 self.listener(progress)
                 if progress.verdict is not None:
                     self.verdict = progress.verdict.sentence
@@ -179,13 +179,13 @@ class Drive:
                     self.folder.pseudo.unlink()
         return time.monotonic() - started
 
-    def _trace(self, stage: Stage, progress: Progress, draw: Draws) -> None:
+    def _trace(self, stage: Stage, progress: Progress) -> None:
         """Keep the pseudo-labels of now and then a step."""
         step, said = progress.step, self.method.said
         self.method.said = None  # of this step alone: neither a second yield of it nor the next stage may take it for its own
         if self.pseudo is None or said is None or progress.stage_done or not step or step % self.config.train.trace_every:
             return
-        trace(self.pseudo, stage.name, step, said, draw.raw(stage, step - 1), self.data.tag_set)
+        trace(self.pseudo, stage.name, step, said, self.draw.raw(stage, step - 1), self.data.tag_set)
 
 
 def tell(journal: Journal, progress: Progress) -> None:

@@ -38,7 +38,9 @@ class Journal:
         return self._file.tell()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, all of it on disk."""
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
         self._file.close()
 
 
