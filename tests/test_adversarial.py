@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from fewtag.learning.adversarial import Shift, adversarial_direction, unit, worst_divergence
-from fewtag.learning.losses import Term, divergence
+from checkpoints import TEXT, save_checkpoint
+from fewtag.encoders import build_encoder
+from fewtag.learning.adversarial import AdversaryConfig, Shift, adversarial_direction, unit, worst_divergence
+from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.losses import Term, cross_entropy, divergence
 from fewtag.learning.seeding import Key
-from fewtag.tagger import Batch
+from fewtag.tagger import Batch, Tagger
+from fewtag.text import Sentence, TagSet
 from test_baselines import batches, build
 
 
@@ -119,3 +124,34 @@ def test_vat_pushes_where_it_hurts_more_than_by_chance(monkeypatch: pytest.Monke
     chance = [float(pushed(method, raw, step).total.detach()) for step in range(20)]
     assert worst > 2 * sum(chance) / len(chance)
     assert all(p.grad is None for p in method.student.tagger.parameters())  # the search leaves no gradient behind
+
+
+def test_a_search_in_bfloat16_finds_what_one_in_float32_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself it looks far enough for bfloat16 to see; told to look nearer it takes float32, for both sides of the divergence."""
+    folder = save_checkpoint(tmp_path, "bert")
+    torch.manual_seed(0)
+    student = Learner("student", Tagger(build_encoder(str(folder)), TagSet(("x", "y"))), LearnerConfig(lr=1e-3, embeddings="dense"))
+    words = sorted({word for text in TEXT for word in text.split()})
+    batches = []
+    for number in range(20):
+        tokens = [tuple(words[(7 * number + 3 * row + place * place) % len(words)] for place in range(3 + row)) for row in range(4)]
+        some = [Sentence(each, tuple(("O", "B-x", "B-y")[len(word) % 3] for word in each), "en") for each in tokens]
+        batches.append(student.tagger.batcher.batch(some, labeled=True))
+    for step, batch in enumerate(4 * batches):
+        assert batch.tag_ids_BT is not None
+        student.descend(cross_entropy(student.logits(batch, Key(0, "s", step), "learn"), batch.tag_ids_BT).mean)
+    found: list[Tensor] = []
+    monkeypatch.setattr(
+        "fewtag.learning.adversarial.adversarial_direction", lambda *told: (found.append(adversarial_direction(*told)), found[-1])[1]
+    )
+    cosines: dict[float | None, list[float]] = {None: [], 0.01: []}
+    for step, batch in enumerate(batches):
+        for small, seen in cosines.items():
+            for low in (False, True):
+                student.tagger.encoder.bf16 = low
+                worst_divergence(student, batch, Key(0, "smooth", step), "worst", AdversaryConfig(small=small))
+                assert student.tagger.encoder.bf16 == low
+            full_BLD, low_BLD = found[-2:]
+            seen += (full_BLD * low_BLD).flatten(1).sum(1).tolist()
+    told = {small: sum(each) / len(each) for small, each in cosines.items()}
+    assert told[0.01] > 0.999 and told[None] > 0.8, told

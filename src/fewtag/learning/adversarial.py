@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -20,13 +21,16 @@ from fewtag.tagger.batch import Batch
 from fewtag.tagger.precision import in_float32
 
 _TINY = 1e-12  # below this a direction is none: the prediction does not move
+_SEEN_IN_FLOAT32, _SEEN_IN_BF16 = 0.01, 0.3  # a change smaller than this is lost in a prediction's last digits
 
 
 class AdversaryConfig(Config):
     """How far the embeddings are pushed, and how the direction is found."""
 
     radius: PositiveFloat = 1.0  # of r per sentence, in root-mean-square lengths of an embedding, so that it means the same everywhere
-    small: PositiveFloat = 0.01  # xi, in the same measure: far enough for float32 to see, near enough to be second order
+    # xi, in the same measure: near enough to be second order, and far enough to be seen. None: 0.01 in float32, where the encoder's
+    # products run in bfloat16 0.3, whose directions raise the divergence as much (LOG.md)
+    small: PositiveFloat | None = None
     rounds: PositiveInt = 1  # of power iteration; Miyato et al. take one
 
 
@@ -93,22 +97,30 @@ def worst_divergence(learner: Learner, batch: Batch, key: Key, purpose: str, con
         purpose: with the key it fixes the mask and where the search for ``r`` starts.
         config: length and search.
     """
-    with torch.no_grad():
-        (clean_BTC,) = learner.passes(key, purpose, Pass(batch))
-    target_BTC = sharpen(clean_BTC, 1.0)
+    encoder = learner.tagger.encoder
+    rounded = encoder.bf16
+    low = rounded and (config.small or _SEEN_IN_BF16) >= _SEEN_IN_BF16
+    small = config.small or (_SEEN_IN_BF16 if low else _SEEN_IN_FLOAT32)
+
+    def clean() -> Tensor:
+        with torch.no_grad():
+            return sharpen(learner.passes(key, purpose, Pass(batch))[0], 1.0)
 
     def distance(change_BLD: Tensor) -> Tensor:
         (moved_BTC,) = learner.passes(key, purpose, Pass(batch, noise=Shift(change_BLD)))
-        return divergence(moved_BTC, target_BTC, batch.token_mask_BT).total
+        return divergence(moved_BTC, still_BTC, batch.token_mask_BT).total
 
+    target_BTC = clean()
     with torch.no_grad():
-        embeddings_BLD = learner.tagger.encoder.embed(batch.inputs)
+        embeddings_BLD = encoder.embed(batch.inputs)
     mask_BL = batch.inputs.noise_mask_BL
     squares = embeddings_BLD.pow(2).sum(-1).where(mask_BL, embeddings_BLD.new_zeros(())).sum()
     length = (over_ranks(squares) / over_ranks(mask_BL.sum()).clamp(min=1)).sqrt()
     key.apply(learner.name, f"{purpose}, direction")
     start_BLD = torch.randn_like(embeddings_BLD)
-    with in_float32(learner.tagger.encoder):  # a divergence this small is below bfloat16's last digit
-        direction_BLD = adversarial_direction(distance, start_BLD, mask_BL, config.small * length, config.rounds)
+    with nullcontext() if low else in_float32(encoder):
+        # Both sides in one format: against a prediction in the other, the gradient is of what rounding did, not of the change.
+        still_BTC = clean() if rounded and not low else target_BTC
+        direction_BLD = adversarial_direction(distance, start_BLD, mask_BL, small * length, config.rounds)
     (moved_BTC,) = learner.passes(key, purpose, Pass(batch, noise=Shift(config.radius * length * direction_BLD)))
     return divergence(moved_BTC, target_BTC, batch.token_mask_BT)
