@@ -71,3 +71,22 @@ def test_the_mean_of_the_members_is_what_is_reweighted() -> None:
     _, logits_BTC = student.passes(KEY, "supervised", Pass(labeled), Pass(raw))
     log_NC = logits_BTC[raw.token_mask_BT].double().log_softmax(-1)
     assert float(told["student"]) == pytest.approx((-(target_NC * log_NC).sum(-1).mean()).item(), rel=1e-4)
+
+
+@pytest.mark.usefixtures("descended")
+@pytest.mark.parametrize("name", ["ensemble", "smooth-ensemble"])
+def test_a_run_can_show_what_the_members_say(name: str) -> None:
+    """Each token's most probable tag in the mean of three, while they teach; the share that counts is told beside the losses."""
+    method: Any = METHODS[name].method(resolve(name, {}), make_tagger, LearnerConfig())
+    for seed, member in enumerate(method.members):
+        torch.manual_seed(seed)
+        torch.nn.init.normal_(member.tagger.head.weight, std=3.0)
+    batcher = method.student.tagger.batcher
+    labeled, raw = batcher.batch(LABELED["en"][:3], labeled=True), batcher.batch(RAW["en"][:3], labeled=False)
+    (distill,) = [stage for stage in method.stages() if stage.draws == "both"]
+    told = distill.step(labeled, raw, KEY)
+    with torch.no_grad():
+        mean_BTC = sum(member.passes(KEY, "pseudo", Pass(raw, dropout=False))[0].double().softmax(-1) for member in method.members) / 3
+    assert method.said.tag_ids_BT[raw.token_mask_BT].tolist() == mean_BTC.argmax(-1)[raw.token_mask_BT].tolist()
+    assert method.said.windows == raw.windows and method.said.feedback is None
+    assert float(told["kept"]) == 1.0 if name == "ensemble" else 0.0 < float(told["kept"]) < 1.0

@@ -13,8 +13,10 @@ from fewtag.config import Config, Share
 from fewtag.learning.adversarial import AdversaryConfig, mean_worst
 from fewtag.learning.learner import Learner, Pass
 from fewtag.learning.losses import cross_entropy, precise
+from fewtag.learning.parallel import share
 from fewtag.learning.pseudo_labels import label
 from fewtag.learning.seeding import Key
+from fewtag.methods.method import Said
 from fewtag.tagger.batch import Batch
 
 
@@ -41,25 +43,31 @@ def mean_of(members: Sequence[Learner], batch: Batch, key: Key) -> Tensor:
     return torch.stack([precise(logits_BTC).softmax(-1) for logits_BTC in each]).mean(0)
 
 
-def distill_step(student: Learner, members: Sequence[Learner], config: DistillConfig) -> Callable[..., dict[str, Tensor]]:
+def distill_step(
+    student: Learner, members: Sequence[Learner], config: DistillConfig, tell: Callable[[Said], None] | None = None
+) -> Callable[..., dict[str, Tensor]]:
     """The step in which the student takes one descent on what the members say together of raw text, and on labels.
 
     Args:
         student: who learns.
         members: who are asked; they do not change.
         config: what is made of their mean distribution.
+        tell: is told the pseudo-labels of each step.
     """
     c = config
 
     def step(labeled: Batch | None, unlabeled: Batch | None, key: Key, judge: Batch | None = None) -> dict[str, Tensor]:
         assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "distillation needs both kinds of text"
-        pseudo = label(c.labels, mean_of(members, unlabeled, key).log(), unlabeled.token_mask_BT, c.label_threshold)  # log p is a logit
+        mean_BTC, mask_BT = mean_of(members, unlabeled, key), unlabeled.token_mask_BT
+        pseudo = label(c.labels, mean_BTC.log(), mask_BT, c.label_threshold)  # log p is a logit
+        if tell is not None:
+            tell(Said.of(unlabeled, mean_BTC))
         labeled_BTC, raw_BTC = student.passes(key, "supervised", Pass(labeled), Pass(unlabeled))
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean
         taught = pseudo.against(raw_BTC).mean
         worst = mean_worst(student, unlabeled, key, "worst", c.adversary, c.weight_adversary)
         student.descend(sup + taught + c.weight_adversary * worst)
-        told = {"student": taught.detach(), "supervised": sup.detach()}
+        told = {"student": taught.detach(), "supervised": sup.detach(), "kept": share(pseudo.mask_BT, mask_BT)}
         return {**told, "worst": worst.detach()} if c.weight_adversary else told
 
     return step

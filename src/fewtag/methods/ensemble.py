@@ -13,7 +13,7 @@ from pydantic import PositiveInt
 
 from fewtag.learning.learner import Learner, LearnerConfig
 from fewtag.methods.distill import DistillConfig, distill_step
-from fewtag.methods.method import Method, Stage
+from fewtag.methods.method import Method, Said, Stage
 from fewtag.methods.supervised import supervised_step
 from fewtag.tagger.tagger import Tagger
 
@@ -46,13 +46,16 @@ class Ensemble(Method):
             for each in self.members
         ]
         members = [Stage(draws="labeled", mixed=True, score_start=False, effort="supervised", **each) for each in apart]
-        together = distill_step(self.student, self.members, c)
+        together = distill_step(self.student, self.members, c, self._tell)
         tune = supervised_step(self.student, c.label_smoothing)
         return [
             *members,
             Stage("distill", together, self.student, "both", False, self._begin_distillation, True, "semi_supervised"),
             Stage("finetune", tune, self.student, "labeled", True, self.student.restart, True, "finetune"),
         ]
+
+    def _tell(self, said: Said) -> None:
+        self.said = said
 
     def _begin_distillation(self) -> None:
         self.student.copy_from(self.members[0])  # a pre-trained student must start warm
