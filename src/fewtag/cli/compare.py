@@ -27,7 +27,7 @@ def compare(
     ],
     methods: Annotated[
         str | None,
-        typer.Option("-m", "--methods", help="By name, as fewtag info lists them, or all; default: those without raw text, and metats."),
+        typer.Option("-m", "--methods", help="As fewtag info lists them, or all; default: those on labels alone, and smooth-ensemble."),
     ] = None,
     variant: Annotated[
         list[str] | None,
@@ -37,7 +37,9 @@ def compare(
     seeds: Annotated[str, typer.Option("--seeds", help="How many (5 is 1 to 5), or which (3,7,11).")] = "5",
     encoder: Annotated[str, typer.Option("--encoder", help="compact, a folder, or a Hugging Face name; several with commas.")] = "compact",
     languages: Annotated[str | None, typer.Option("--langs", help="Only these languages, e.g. en,de.")] = None,
-    ours: Annotated[str | None, typer.Option("--ours", help="The method the others are compared with; default: metats.")] = None,
+    ours: Annotated[
+        str | None, typer.Option("--ours", help="The method the others are compared with; default: smooth-ensemble, else metats.")
+    ] = None,
     published: Annotated[str, typer.Option("--published", help="The paper's numbers beside ours: o-ner, e2e-absa, e-ner.")] = "",
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Runs at a time.")] = 1,
     engine: Annotated[str, typer.Option("--engine", help="processes (this machine) or ray (a cluster).")] = "processes",
@@ -58,7 +60,7 @@ def compare(
 ) -> None:
     """Run methods side by side over seeds, and print the paper's tables with significance, gap closed and cost.
 
-    Example: fewtag compare data --methods supervised-multi,metats,supervised-full --labeled 1%,5% --seeds 5 -j 2 -o runs/compare
+    Example: fewtag compare data --methods supervised-multi,smooth-ensemble,supervised-full --labeled 1%,5% --seeds 5 -j 2 -o runs/compare
     """
     need_training()
     from fewtag.experiments.plan import chosen_methods

@@ -42,6 +42,7 @@ def demo(
     need_training()
     from fewtag.data.corpus import Corpus
     from fewtag.data.queries import write_corpus
+    from fewtag.methods import DEFAULT
     from fewtag.serving import load
     from fewtag.tagger.allocator import keep_pages
     from fewtag.training.folder import RunFolder
@@ -65,7 +66,7 @@ def demo(
     results: dict[str, RunResult] = {}
     words = ["train", str(data), "-o", str(out / "supervised-full"), "-m", "supervised-full", "--seed", str(seed), "--force", "-q"]
     with _Beside(words) as full:
-        for method in ("supervised-multi", "metats"):
+        for method in ("supervised-multi", DEFAULT):
             say(f"{method}, {labeled} of the labels")
             values = {"data": {"dir": str(data), "labeled": labeled}, "method": {"name": method}, "train": {"seed": seed}}
             with Display(quiet) as display:
@@ -73,13 +74,13 @@ def demo(
         full.wait()
     results["supervised-full"] = finished_result(RunFolder(out / "supervised-full"))
     print(_table(results))
-    model = results["metats"].model
+    model = results[DEFAULT].model
     tagger = load(model)
-    print("\nTagged by the metats tagger:")
+    print(f"\nTagged by the {DEFAULT} tagger:")
     for language, text in QUERIES.items():
         marked = " ".join(f"[{entity.text}]{entity.label}" for entity in tagger(text, lang=language).entities)
         print(f"  {language}  {text}\n      {marked}")
-    print(f"\n{time.monotonic() - began:.0f} s.  Model: {model}   Report: {out / 'metats' / 'report.md'}")
+    print(f"\n{time.monotonic() - began:.0f} s.  Model: {model}   Report: {out / DEFAULT / 'report.md'}")
     print(f"Try: echo 'blue cotton shirt men' | fewtag predict {model} --lang en")
 
 
@@ -112,7 +113,7 @@ class _Beside:
 
 def _table(results: dict[str, RunResult]) -> str:
     reports = {name: result.test or result.dev for name, result in results.items()}
-    multi, metats, full = (reports[name] for name in ("supervised-multi", "metats", "supervised-full"))
+    multi, raw, full = reports.values()
     languages = list(multi.by_language)
     header = f"{'Test span F1 (' + multi.mode + ')':24}" + "".join(f"{language:>7}" for language in languages) + f"{'avg':>8}"
     lines = [header]
@@ -120,8 +121,8 @@ def _table(results: dict[str, RunResult]) -> str:
         lines.append(
             f"{name:24}" + "".join(f"{report.by_language[lang].score.f1:7.1f}" for lang in languages) + f"{report.average_f1:8.2f}"
         )
-    gains = [metats.by_language[lang].score.f1 - multi.by_language[lang].score.f1 for lang in languages]
-    gain, room = metats.average_f1 - multi.average_f1, full.average_f1 - multi.average_f1
+    gains = [raw.by_language[lang].score.f1 - multi.by_language[lang].score.f1 for lang in languages]
+    gain, room = raw.average_f1 - multi.average_f1, full.average_f1 - multi.average_f1
     lines.append(f"{'raw text was worth':24}" + "".join(f"{value:+7.1f}" for value in gains) + f"{gain:+8.2f}")
     lines.append(f"\nOf the {room:.1f} F1 that labeling everything would bring, raw text brought {gain:+.1f} (one seed).")
     return "\n".join(lines)

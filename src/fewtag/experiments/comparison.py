@@ -22,10 +22,10 @@ from fewtag.experiments.results import Results, collect, statistics_of
 from fewtag.experiments.summary import summaries
 from fewtag.experiments.tables import Table, all_tables
 from fewtag.experiments.variants import Variant, rows, variant
-from fewtag.methods import METHODS, row
+from fewtag.methods import DEFAULT, METHODS, row
 from fewtag.training.folder import versions
 
-_OURS = ("metats", "metats-paper")
+_OURS = (DEFAULT, "metats", "metats-paper")
 _START = "supervised-multi"
 
 
@@ -76,12 +76,13 @@ def compare(
 
     Args:
         data: a data folder, several, or a corpus; a corpus runs in this process.
-        methods: names of ``METHODS``; None: those without raw text, and metats.
+        methods: names of ``METHODS``; None: those without raw text, and the default of training.
         out: run folders, tables and ``compare.json`` go there; finished runs found there are reused.
         labeled: ``"1%"``, ``"200"``, ``"5shot"``; several give the data of Figure 2.
         seeds: how many (from 1), or which.
         encoders: ``compact``, folders, names.
-        ours: the method the others are compared with; None: metats, else metats-paper, else the last that is no upper bound.
+        ours: the method the others are compared with; None: the default of training, else metats, else metats-paper, else the last that
+            is no upper bound.
         jobs: cells at a time.
         engine: ``"processes"`` or ``"ray"``.
         equal_budget: run everything once more with as many encoder passes for each as the longest run of its group took; the tables are

@@ -72,6 +72,9 @@ def _paper(about: str, **overrides: Any) -> Row:
     return Row(MetaTS, MetaTSConfig, "sampled", True, about, overrides=values, learner={"head_lr": "same"}, decoding="greedy")
 
 
+# Where there is raw text and nobody says how to learn from it: best on dev and test of four sets with either encoder (docs/results.md)
+DEFAULT = "smooth-ensemble"
+
 METHODS: dict[str, Row] = {
     "supervised-single": Row(Supervised, SupervisedConfig, "single", False, "one tagger per language, on its sampled labels"),
     "supervised-multi": Row(Supervised, SupervisedConfig, "sampled", False, "one tagger for all languages, on the sampled labels"),
