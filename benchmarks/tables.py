@@ -31,7 +31,7 @@ SETS = {
     "absa_rest16": "restaurant reviews (SemEval ABSA), 6 languages",
     "wikineural_ner": "names in Wikipedia (WikiNEuRal), 4 languages",
 }
-BASELINES = ("mean-teacher-mse", "mean-teacher-kl", "vat", "noisy-student", "bond-hard", "bond-soft", "bond-soft-high", "metats-paper")
+PAPER = ("mean-teacher-mse", "mean-teacher-kl", "vat", "noisy-student", "bond-hard", "bond-soft", "bond-soft-high", "metats-paper")
 _BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -42,12 +42,13 @@ def methods_table(found: dict[str, Any]) -> str:
     summary = found["summary"]
     head = ["method", *languages, "average", "sd", "difference from multi, by seed", "gap closed", "seconds"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    means = {method: each["mean"] for method, each in summary.items()}
     for method, each in summary.items():
         own = [run for run in runs if run["method"] == method]
         scores = [f"{statistics.mean(run['by_language'][language] for run in own):.1f}" for language in languages]
         spread = f"{each['sd']:.2f}" if each["sd"] is not None else ""
         differences = "" if method == "supervised-multi" else " ".join(f"{value:+.1f}" for value in each["difference_from_multi"])
-        gap = closed(summary, method) if "supervised-full" in summary and method not in ("supervised-multi", "supervised-full") else ""
+        gap = closed(means, method) if "supervised-full" in summary and method not in ("supervised-multi", "supervised-full") else ""
         seconds = f"{statistics.median(run['seconds'] for run in own):.0f}"
         lines.append("| " + " | ".join([method, *scores, f"**{each['mean']:.2f}**", spread, differences, gap, seconds]) + " |")
     count = summary["supervised-multi"]["n"]
@@ -152,10 +153,10 @@ def forecasts_table(found: dict[str, Any]) -> str:
     return "\n".join([" ".join([about, *(part[0].upper() + part[1:] for part in parts)]), "", *lines, "", f"`{found['command']}`"])
 
 
-def closed(summary: dict[str, Any], method: str) -> str:
+def closed(means: dict[str, float], method: str) -> str:
     """What a method brought of what labels would have: (method - multi) / (full - multi), in percent."""
-    multi, full = (summary[name]["mean"] for name in ("supervised-multi", "supervised-full"))
-    return f"{100 * (summary[method]['mean'] - multi) / (full - multi):.0f} %"
+    multi, full = means["supervised-multi"], means["supervised-full"]
+    return f"{100 * (means[method] - multi) / (full - multi):.0f} %"
 
 
 def embeddings_table() -> str:
@@ -185,21 +186,20 @@ def comparison_table(name: str) -> str:
 
 def summary_table() -> str:
     """One row a data set and encoder: what stands side by side in every method's table."""
-    ours = ("supervised-multi", "metats", DEFAULT, "supervised-full")
-    head = ["data", "labels", "encoder", ours[0], "best of the paper's baselines", *ours[1:], "gap closed", "seeds"]
+    shown = ("supervised-multi", "metats", DEFAULT, "supervised-full")
+    head = ["data", "labels", "encoder", shown[0], "best method of the paper", *shown[1:], "gap closed", "seeds"]
     lines = ["| " + " | ".join(head) + " |", "|---|---:|---|---:|---|" + "---:|" * (len(head) - 5)]
     for (data, words), encoder in itertools.product(SETS.items(), ("compact", "minilm")):
         path = RESULTS / f"compare-{data.split('_')[0].replace('massive', 'slots')}-{encoder}.json"
         found = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
-        scores = {method: [run["average"] for run in found if run["method"] == method] for method in (*ours, *BASELINES)}
+        scores = {method: [run["average"] for run in found if run["method"] == method] for method in (*shown, *PAPER)}
         if not scores[DEFAULT]:
             continue
         means = {method: statistics.mean(some) for method, some in scores.items() if len(some) == len(scores[DEFAULT])}
-        multi, full = means["supervised-multi"], means["supervised-full"]
-        best = max((method for method in BASELINES if method in means), key=lambda method: means[method])
-        own = [f"{means[method]:.1f}" if method in means else "" for method in ours]
-        gap = f"{100 * (means[DEFAULT] - multi) / (full - multi):.0f} %"
-        row = [words, found[0]["labeled"], encoder, own[0], f"{means[best]:.1f} ({best})", *own[1:], gap, str(len(scores[DEFAULT]))]
+        best = max((method for method in PAPER if method in means), key=lambda method: means[method])
+        own = [f"{means[method]:.1f}" if method in means else "" for method in shown]
+        about, worth = [words, found[0]["labeled"], encoder], [closed(means, DEFAULT), str(len(scores[DEFAULT]))]
+        row = [*about, own[0], f"{means[best]:.1f} ({best})", *own[1:], *worth]
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
 

@@ -113,7 +113,7 @@ class _Beside:
 
 def _table(results: dict[str, RunResult]) -> str:
     reports = {name: result.test or result.dev for name, result in results.items()}
-    multi, raw, full = reports.values()
+    multi, raw, full = reports.values()  # as they were run
     languages = list(multi.by_language)
     header = f"{'Test span F1 (' + multi.mode + ')':24}" + "".join(f"{language:>7}" for language in languages) + f"{'avg':>8}"
     lines = [header]

@@ -104,7 +104,7 @@ def compare(
         ConfigError, DataError, SetupError: for what the user can mend.
         Interrupted: after ``interrupted`` said so.
     """
-    methods = [*(name for name, each in METHODS.items() if not each.uses_raw_text), _OURS[0]] if methods is None else methods
+    methods = [*(name for name, each in METHODS.items() if not each.uses_raw_text), DEFAULT] if methods is None else methods
     more_rows = [variant(each) if isinstance(each, str) else each for each in variants]
     out, values = Path(out), dict[str, Any]()
     for key, value in (settings or {}).items():

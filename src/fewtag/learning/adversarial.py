@@ -98,17 +98,12 @@ def worst_divergence(learner: Learner, batch: Batch, key: Key, purpose: str, con
         config: length and search.
     """
     encoder = learner.tagger.encoder
-    rounded = encoder.bf16
-    low = rounded and (config.small or _SEEN_IN_BF16) >= _SEEN_IN_BF16
-    small = config.small or (_SEEN_IN_BF16 if low else _SEEN_IN_FLOAT32)
+    small = config.small or (_SEEN_IN_BF16 if encoder.bf16 else _SEEN_IN_FLOAT32)
+    unseen = encoder.bf16 and small < _SEEN_IN_BF16  # in the encoder's own format: the search takes float32
 
     def clean() -> Tensor:
         with torch.no_grad():
             return sharpen(learner.passes(key, purpose, Pass(batch))[0], 1.0)
-
-    def distance(change_BLD: Tensor) -> Tensor:
-        (moved_BTC,) = learner.passes(key, purpose, Pass(batch, noise=Shift(change_BLD)))
-        return divergence(moved_BTC, still_BTC, batch.token_mask_BT).total
 
     target_BTC = clean()
     with torch.no_grad():
@@ -118,9 +113,14 @@ def worst_divergence(learner: Learner, batch: Batch, key: Key, purpose: str, con
     length = (over_ranks(squares) / over_ranks(mask_BL.sum()).clamp(min=1)).sqrt()
     key.apply(learner.name, f"{purpose}, direction")
     start_BLD = torch.randn_like(embeddings_BLD)
-    with nullcontext() if low else in_float32(encoder):
+    with in_float32(encoder) if unseen else nullcontext():
         # Both sides in one format: against a prediction in the other, the gradient is of what rounding did, not of the change.
-        still_BTC = clean() if rounded and not low else target_BTC
+        still_BTC = clean() if unseen else target_BTC
+
+        def distance(change_BLD: Tensor) -> Tensor:
+            (moved_BTC,) = learner.passes(key, purpose, Pass(batch, noise=Shift(change_BLD)))
+            return divergence(moved_BTC, still_BTC, batch.token_mask_BT).total
+
         direction_BLD = adversarial_direction(distance, start_BLD, mask_BL, small * length, config.rounds)
     (moved_BTC,) = learner.passes(key, purpose, Pass(batch, noise=Shift(config.radius * length * direction_BLD)))
     return divergence(moved_BTC, target_BTC, batch.token_mask_BT)
