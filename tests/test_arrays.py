@@ -107,6 +107,8 @@ def test_a_sample_of_arrays_is_the_sample_of_lists(tmp_path: Path) -> None:
     for part in ("labeled", "dev", "test"):
         assert list(getattr(plain, part)["en"]) == list(getattr(packed, part)["en"])
     assert [s.tokens for s in plain.unlabeled["en"]] == [s.tokens for s in packed.unlabeled["en"]]
+    few = [LowResource.sample(Corpus.from_dir(folder.parent, arrays=a), "10%", seed=3, unlabeled="11") for a in (False, True)]
+    assert [s.tokens for s in few[0].unlabeled["en"]] == [s.tokens for s in few[1].unlabeled["en"]] and len(few[1].unlabeled["en"]) == 11
     assert all(s.tags is None for s in packed.unlabeled["en"]) and dict(plain.hidden) == dict(packed.hidden) and len(packed.hidden) == 36
     draws = [Stream(d.labeled, d.unlabeled, seed=1).draw(7) for d in (plain, packed)]
     assert draws[0].labeled == draws[1].labeled

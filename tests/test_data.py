@@ -116,6 +116,27 @@ def test_matched_dev_is_no_larger_than_the_labels() -> None:
     assert LowResource.sample(corpus, "100%", dev_size="matched", dev_like="5%").dev["en"] == matched
 
 
+def test_a_smaller_pool_of_raw_text_is_part_of_a_larger_one_and_the_labels_stay() -> None:
+    corpus = Corpus("made", {"en": {"train": many("en", 200), "dev": many("d", 2)}, "de": {"train": many("de", 30), "dev": many("d", 2)}})
+    whole = LowResource.sample(corpus, "10%")
+    sizes = {amount: LowResource.sample(corpus, "10%", unlabeled=amount) for amount in ("20", "50%", "1000")}
+    kept = {amount: [s.id for s in each.unlabeled["en"]] for amount, each in sizes.items()}
+    assert [len(ids) for ids in kept.values()] == [20, 90, 180]
+    assert set(kept["20"]) < set(kept["50%"]) < set(kept["1000"])
+    everything = [s.id for s in whole.unlabeled["en"]]
+    assert kept["1000"] == everything
+    assert kept["20"] == [i for i in everything if i in kept["20"]]  # in the file's order
+    assert {amount: len(each.unlabeled["de"]) for amount, each in sizes.items()} == {"20": 20, "50%": 14, "1000": 27}
+    assert all(each.labeled == whole.labeled for each in sizes.values())
+    assert {s.id for s in LowResource.sample(corpus, "10%", 14, unlabeled="20").unlabeled["en"]} != set(kept["20"])
+
+
+@pytest.mark.parametrize("amount", ["", "0", "5shot", "101%", "2.5", "all"])
+def test_a_pool_that_cannot_be_read_is_refused(amount: str) -> None:
+    with pytest.raises(ConfigError, match=r"unlabeled .*(share|whole)"):
+        LowResource.sample(corpus_of(en=20), "10%", unlabeled=amount)
+
+
 def test_ids_of_the_choice_are_written(tmp_path: Path) -> None:
     data = LowResource.sample(corpus_of(en=20), "10%")
     data.save_ids(tmp_path / "split.json")

@@ -20,6 +20,7 @@ version = 1
 [data]
 languages = [{languages}]   # empty: every folder
 labeled = "100%"             # keep only a part of the labels: "1%", "200", "5shot"
+unlabeled = "100%"           # keep only a part of the raw text: "10%", "5000"
 dev = "full"                 # or "matched": no larger than the labeled sentences
 
 [tagger]

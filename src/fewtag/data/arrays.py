@@ -158,6 +158,19 @@ class Joined(Sequence[Sentence]):
     def __iter__(self) -> Iterator[Sentence]:
         return (sentence for part in self.parts for sentence in part)
 
+    def pick(self, indices: Sequence[int] | Numbers) -> Joined:
+        """Some of the sentences, part by part.
+
+        Args:
+            indices: in rising order.
+        """
+        chosen, start, kept = np.asarray(indices, dtype=np.int64), 0, []
+        for part in self.parts:
+            inside = chosen[(chosen >= start) & (chosen < start + len(part))] - start
+            kept.append(pick(part, inside.tolist()))
+            start += len(part)
+        return Joined(tuple(part for part in kept if len(part)))
+
 
 class HiddenTags(Mapping[str, tuple[str, ...]]):
     """Gold tags that were taken from sentences, by id; put together when first asked for.
@@ -187,7 +200,7 @@ class HiddenTags(Mapping[str, tuple[str, ...]]):
 
 def pick(sentences: Sequence[Sentence], indices: Sequence[int] | Numbers) -> Sequence[Sentence]:
     """Some sentences of a sequence, as arrays where they are arrays."""
-    return sentences.pick(indices) if isinstance(sentences, SentenceArrays) else [sentences[i] for i in indices]
+    return sentences.pick(indices) if isinstance(sentences, SentenceArrays | Joined) else [sentences[i] for i in indices]
 
 
 def without_tags(sentences: Sequence[Sentence]) -> Sequence[Sentence]:

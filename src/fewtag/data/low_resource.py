@@ -56,6 +56,7 @@ class LowResource:
         languages: Sequence[str] | None = None,
         dev_size: str = "full",
         dev_like: str = "",
+        unlabeled: str = "100%",
     ) -> LowResource:
         """Choose the labeled sentences of each language.
 
@@ -67,6 +68,8 @@ class LowResource:
             dev_size: ``"full"``, or ``"matched"``: at most as many dev sentences as labeled ones (ambiguity A31).
             dev_like: what ``"matched"`` counts as labeled where it is not ``labeled``: the upper bound of an experiment has every label,
                 and still stops by the dev sentences of the runs beside it.
+            unlabeled: how much of each language's raw text there is to be, ``"10%"`` or ``"5000"`` sentences; a smaller pool is part of a
+                larger one.
 
         Raises:
             ConfigError: for a specification that cannot be read.
@@ -98,7 +101,9 @@ class LowResource:
             raw = splits.get("unlabeled", [])
             raw = raw if isinstance(raw, SentenceArrays) else [s for s in raw if len(s)]
             parts = tuple(without_tags(part) for part in (rest, raw, untagged) if len(part))
-            result["unlabeled"][language] = parts[0] if len(parts) == 1 else Joined(parts)
+            result["unlabeled"][language] = pool_of(
+                parts[0] if len(parts) == 1 else Joined(parts), unlabeled, f"{seed}/{language}/unlabeled"
+            )
             most = count_of(*(parse_spec(dev_like) if dev_like else (amount, unit)), train, order)
             if dev_size == "matched" and len(dev) > most:
                 picked = sorted(random.Random(f"{seed}/{language}/dev").sample(range(len(dev)), most))
@@ -118,18 +123,44 @@ class LowResource:
         write_text(path, json.dumps({"labeled": self.spec, "seed": self.seed, "ids": chosen}, indent=1, ensure_ascii=False) + "\n")
 
 
-def parse_spec(text: str) -> tuple[float, str]:
-    """``"1%"`` -> (1.0, "%"); ``"200"`` -> (200.0, ""); ``"5shot"`` -> (5.0, "shot").
+def pool_of(raw: Sequence[Sentence], amount: str, key: str) -> Sequence[Sentence]:
+    """The first so many of the raw sentences in an order drawn at random, as they stand in the file.
+
+    Args:
+        raw: all of a language.
+        amount: ``"10%"`` or ``"5000"``.
+        key: of the order.
 
     Raises:
         ConfigError: for anything else.
     """
-    match = _SPEC.fullmatch(str(text).strip())
-    if not match or float(match[1]) <= 0 or (match[2] == "%" and float(match[1]) > 100):
-        raise ConfigError(f"labeled {text!r} cannot be read; write a share (1%), a number per language (200) or shots per label (5shot)")
+    number, unit = parse_spec(amount, "unlabeled")
+    count = count_of(number, unit, raw, range(len(raw)))
+    if count >= len(raw):
+        return raw
+    order = list(range(len(raw)))
+    random.Random(key).shuffle(order)
+    return pick(raw, sorted(order[:count]))
+
+
+def parse_spec(text: str, what: str = "labeled") -> tuple[float, str]:
+    """``"1%"`` -> (1.0, "%"); ``"200"`` -> (200.0, ""); ``"5shot"`` -> (5.0, "shot").
+
+    Args:
+        text: to read.
+        what: ``"labeled"``, or ``"unlabeled"`` text, which has no labels to count shots of.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    labeled, match = what == "labeled", _SPEC.fullmatch(str(text).strip())
+    wrong = not match or float(match[1]) <= 0 or (match[2] == "%" and float(match[1]) > 100) or (match[2] == "shot" and not labeled)
+    if not match or wrong:
+        ways = "(1%), a number per language (200) or shots per label (5shot)" if labeled else "(10%) or a number per language (5000)"
+        raise ConfigError(f"{what} {text!r} cannot be read; write a share {ways}")
     amount, unit = float(match[1]), match[2] or ""
     if unit != "%" and amount != int(amount):
-        raise ConfigError(f"labeled {text!r}: a number of sentences or shots must be whole; for a share write {text}%")
+        raise ConfigError(f"{what} {text!r}: a number of sentences or shots must be whole; for a share write {text}%")
     return amount, unit
 
 

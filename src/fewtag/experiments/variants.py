@@ -53,7 +53,9 @@ def variant(text: str) -> Variant:
     """
     head, _, rest = text.partition(":")
     name, equals, method = (part.strip() for part in head.partition("="))
-    if not equals or not _NAME.fullmatch(name) or not method:
+    if equals and name and not _NAME.fullmatch(name):
+        raise ConfigError(f"variant name {name!r} will be part of a folder's name; write it with letters, digits and . _ + - alone")
+    if not equals or not name or not method:
         raise ConfigError(f'variant {text!r} cannot be read; write "name=method: key=value ...", as in "soft=metats: method.labels=soft"')
     row(method)
     if name in METHODS and name != method:

@@ -66,7 +66,13 @@ def sample(config: RunConfig, corpus: Corpus) -> LowResource:
     seed = config.train.seed if config.data.seed is None else config.data.seed
     languages = config.data.languages or None
     return LowResource.sample(
-        corpus, labeled=labeled, seed=seed, languages=languages, dev_size=config.data.dev, dev_like=config.data.labeled
+        corpus,
+        labeled=labeled,
+        seed=seed,
+        languages=languages,
+        dev_size=config.data.dev,
+        dev_like=config.data.labeled,
+        unlabeled=config.data.unlabeled,
     )
 
 

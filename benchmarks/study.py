@@ -1,0 +1,168 @@
+"""What each part of MetaTS and each switch beyond it brings: the arms of our study, each a comparison of variants from one start.
+
+    python benchmarks/study.py feedback massive_slots -o runs/study-feedback --labeled 1% --seeds 3
+
+runs ``fewtag compare`` with the rows of the arm; what follows the data is handed on to it. Then
+``python benchmarks/keep_comparison.py runs/study-feedback study-feedback-slots`` keeps the result for benchmarks/tables.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One question.
+
+    Args:
+        about: the question.
+        variants: by name, ``METHOD: SETTINGS``; empty settings leave the method as it is.
+        methods: rows as they are, beside ``supervised-multi`` and the one the others are compared with.
+        ours: what the others are compared with.
+        shared: whether the rows go on from the ``supervised-multi`` of their seed.
+    """
+
+    about: str
+    variants: dict[str, str]
+    methods: tuple[str, ...] = ()
+    ours: str = "metats"
+    shared: bool = True
+
+
+def feedback() -> dict[str, str]:
+    """Every kind of feedback and every control at three weights each."""
+    raw = "method.feedback.baseline=none method.feedback.standardize=false"
+    kinds = {
+        "constant": ("method.feedback.kind=constant", (0.001, 0.01, 0.1)),
+        "printed": (f"{raw} method.feedback.sign=printed", (0.1, 1, 10)),
+        "corrected": (raw, (0.1, 1, 10)),
+        "standardized": ("", (0.001, 0.01, 0.1)),
+        "permuted": ("method.feedback.permuted=true", (0.001, 0.01, 0.1)),
+        "product": ("method.feedback.kind=product", (0.001, 0.01, 0.1)),
+        "token": ("method.feedback.kind=token", (0.1, 1, 10)),
+        "token-permuted": ("method.feedback.kind=token method.feedback.permuted=true", (0.1, 1, 10)),
+    }
+    found = {"none": "metats: method.weight_meta=0"}
+    for name, (settings, weights) in kinds.items():
+        for weight in weights:
+            if (name, weight) != ("standardized", 0.001):  # which is `metats` itself
+                found[f"{name}-{weight:g}"] = f"metats: {settings} method.weight_meta={weight:g}"
+    return found
+
+
+def each(method: str, settings: dict[str, str]) -> dict[str, str]:
+    """Variants of one method."""
+    return {name: f"{method}: {values}" for name, values in settings.items()}
+
+
+ARMS = {
+    "feedback": Arm("what the teacher hears of the student", feedback()),
+    "fresh": Arm(
+        "feedback from labels that neither network has learned",
+        each(
+            "metats",
+            {
+                "fresh": "method.folds=4",
+                "fresh-permuted": "method.folds=4 method.feedback.permuted=true",
+                "fresh-none": "method.folds=4 method.weight_meta=0",
+                "fresh-token-1": "method.folds=4 method.feedback.kind=token method.weight_meta=1",
+            },
+        ),
+        shared=False,
+    ),
+    "start": Arm(
+        "warm-up of the teacher, start of the student",
+        each(
+            "metats",
+            {
+                "no-warm-up": "method.warmup=false",
+                "student-from-encoder": "method.student_init=encoder",
+                "neither": "method.warmup=false method.student_init=encoder",
+                "fixed-teacher": "method.teacher_rate=0",
+                "slow-teacher": "method.teacher_rate=0.1",
+                "no-finetuning": "method.finetune=false",
+            },
+        ),
+        shared=False,
+    ),
+    "agreement": Arm(
+        "L_reg, the teacher's agreement with itself under noise",
+        each(
+            "metats",
+            {
+                "no-L_reg": "method.weight_reg=0",
+                "weight-0.3": "method.weight_reg=0.3",
+                "weight-1": "method.weight_reg=1",
+                "variance-0.1": "method.noise_variance=0.1 method.weight_reg=0.3",
+                "variance-1": "method.noise_variance=1 method.weight_reg=0.3",
+                "noise-on-all": "method.noise_on=all method.weight_reg=0.3",
+                "noise-last": "method.noise_place=last method.weight_reg=0.3",
+                "tau-0.4": "method.temperature=0.4 method.weight_reg=0.3",
+                "tau-1": "method.temperature=1 method.weight_reg=0.3",
+                "epsilon-0": "method.threshold=0 method.weight_reg=0.3",
+                "epsilon-0.9": "method.threshold=0.9 method.weight_reg=0.3",
+                "kept-only": "method.denominator=kept method.weight_reg=0.3",
+                "both-sides": "method.stop_gradient=false method.weight_reg=0.3",
+            },
+        ),
+    ),
+    "labels": Arm(
+        "hard, sampled and soft labels",
+        each("metats", {kind: f"method.labels={kind}" for kind in ("sample", "soft", "reweighted", "soft-high")}),
+    ),
+    "pretraining": Arm(
+        "guessing hidden words of the raw text first",
+        {
+            f"{method}-pretrained": f"{method}: pretraining.steps=3000"
+            for method in ("supervised-multi", "bond-soft-high", "metats", "smooth-ensemble")
+        },
+        methods=("bond-soft-high", "smooth-ensemble"),
+        shared=False,
+    ),
+    "switches": Arm(
+        "what goes beyond the paper, alone and together",
+        each(
+            "metats",
+            {
+                "average": "method.student_average=0.99",
+                "blend": "method.blend=true",
+                "free": "method.confidence.kind=free",
+                "soft": "method.confidence.kind=soft",
+                "head-first": "train.head_first=200",
+                "all": "method.student_average=0.99 method.blend=true method.confidence.kind=soft train.head_first=200",
+            },
+        ),
+        methods=("co-teaching", "ensemble"),
+    ),
+    "pool": Arm(
+        "how much raw text",
+        {
+            f"{method}-{count}": f"{method}: data.unlabeled={count}"
+            for method in ("metats", "vat", "smooth-ensemble")
+            for count in (100, 500, 2000)
+        },
+        methods=("vat", "smooth-ensemble"),
+    ),
+}
+
+
+def main() -> None:
+    """Run one arm."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("arm", choices=ARMS, help="; ".join(f"{name}: {arm.about}" for name, arm in ARMS.items()))
+    parser.add_argument("data", help="a data folder")
+    options, rest = parser.parse_known_args()
+    arm = ARMS[options.arm]
+    words = ["compare", options.data, "-m", ",".join(["supervised-multi", arm.ours, *arm.methods, "supervised-full"]), "--ours", arm.ours]
+    for name, settings in arm.variants.items():
+        words += ["--variant", f"{name}={settings}"]
+    words += ["--shared-start"] if arm.shared else []
+    os.execv(sys.executable, [sys.executable, "-m", "fewtag", *words, *rest])
+
+
+if __name__ == "__main__":
+    main()
