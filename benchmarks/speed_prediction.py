@@ -23,7 +23,8 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, pipelin
 import fewtag
 from alternate import alternate
 from fewtag.encoders import build_encoder
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import Key
 from fewtag.methods.supervised import supervised_step
 from fewtag.tagger.allocator import keep_pages

@@ -31,7 +31,8 @@ from transformers import (
 
 from alternate import Timed, alternate, clock, since
 from fewtag.encoders import build_encoder
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
 from fewtag.methods.supervised import supervised_step

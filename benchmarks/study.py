@@ -128,12 +128,12 @@ ARMS = {
         each(
             "metats",
             {
-                "average": "method.student_average=0.99",
+                "average": "train.average=0.99",
                 "blend": "method.blend=true",
                 "free": "method.confidence.kind=free",
                 "soft": "method.confidence.kind=soft",
                 "head-first": "train.head_first=200",
-                "all": "method.student_average=0.99 method.blend=true method.confidence.kind=soft train.head_first=200",
+                "all": "train.average=0.99 method.blend=true method.confidence.kind=soft train.head_first=200",
             },
         ),
         methods=("co-teaching", "ensemble"),

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.encoders.encoder import Inputs
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.methods import METHODS, resolve
 from fewtag.methods.metats import MetaTS
 from fewtag.tagger import Batch, Tagger

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.learning.adam import Adam, Table
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.seeding import Key
 from fewtag.tagger import Tagger

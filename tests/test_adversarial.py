@@ -13,7 +13,8 @@ from torch import Tensor
 from checkpoints import TEXT, save_checkpoint
 from fewtag.encoders import build_encoder
 from fewtag.learning.adversarial import AdversaryConfig, Shift, adversarial_direction, unit, worst_divergence
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import Term, cross_entropy, divergence
 from fewtag.learning.seeding import Key
 from fewtag.tagger import Batch, Tagger

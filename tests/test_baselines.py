@@ -12,7 +12,8 @@ from torch import Tensor
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.learning.average import follow
 from fewtag.learning.feedback import Told
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import divergence, squared_distance
 from fewtag.learning.pseudo_labels import label, reweighted
 from fewtag.learning.seeding import Key

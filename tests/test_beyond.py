@@ -13,7 +13,8 @@ from fewtag.data.stream import Stream
 from fewtag.errors import ConfigError
 from fewtag.learning.confidence import Confidence, ConfidenceConfig
 from fewtag.learning.feedback import Told
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.pseudo_labels import PseudoLabels
 from fewtag.learning.seeding import Key

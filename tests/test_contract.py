@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
-from fewtag.learning.learner import LearnerConfig
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.methods import METHODS, resolve
 from fewtag.methods.method import Budget, Method, Stage
 from fewtag.methods.pretraining import Pretrained, PretrainingConfig
@@ -57,7 +57,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "metats, cosine, permuted": ("metats", {"feedback": {"kind": "cosine", "permuted": True}}),
     "metats, per token": ("metats", {"feedback": {"kind": "token"}, "weight_meta": 0.1}),
     "metats, fresh": ("metats", {"folds": 2}),
-    "metats, fresh and averaged": ("metats", {"folds": 3, "student_average": 0.9, "student_init": "encoder"}),
+    "metats, fresh and averaged": ("metats", {"folds": 3, "student_init": "encoder"}),
     "metats, free": ("metats", {"confidence": {"kind": "free"}}),
     "metats, soft": ("metats", {"confidence": {"kind": "soft"}, "feedback": {"kind": "token"}}),
     "metats, other readings": (
@@ -72,7 +72,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "metats, pushed": ("metats", {"weight_student_adversary": 0.5, "weight_teacher_adversary": 0.5}),
-    "metats, averaged": ("metats", {"student_average": 0.9, "blend": True}),
+    "metats, averaged": ("metats", {"blend": True}),
+    "co-teaching, averaged": ("co-teaching", {}),
     PRETRAINED: ("metats", {}),  # a stage in front of all the others
 }
 NAMES = sorted({*METHODS, *VARIANTS})
@@ -83,9 +84,11 @@ def row_of(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def build(name: str) -> Method:
-    (found, values), learner = row_of(name), LearnerConfig(lr=0.01)
-    make = functools.partial(make_tagger, decoding=METHODS[found].decoding)
-    method = METHODS[found].method(resolve(found, values), make, learner)
+    (found, values), row = row_of(name), METHODS[row_of(name)[0]]
+    averages = {"average": 0.9} if "averaged" in name else {}
+    learner = LearnerConfig(lr=0.01, **averages).model_copy(update=dict(row.learner))
+    make = functools.partial(make_tagger, decoding=row.decoding)
+    method = row.method(resolve(found, values), make, learner)
     return Pretrained(method, PretrainingConfig(steps=9), make, learner) if name == PRETRAINED else method
 
 

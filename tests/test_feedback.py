@@ -13,7 +13,8 @@ from torch import Tensor
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.learning.feedback import Feedback, FeedbackConfig, Told
 from fewtag.learning.gradient import Gradient
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.pseudo_labels import PseudoLabels, label
 from fewtag.learning.seeding import Key
 from fewtag.tagger import Batch, Tagger

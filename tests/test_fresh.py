@@ -12,7 +12,8 @@ from fewtag.data.corpus import Corpus
 from fewtag.data.low_resource import LowResource
 from fewtag.data.queries import generate
 from fewtag.errors import ConfigError
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.pseudo_labels import PseudoLabels
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fewtag.data.corpus import Corpus
 from fewtag.data.queries import generate
-from fewtag.learning.learner import LearnerConfig
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.methods import METHODS, resolve
 from fewtag.methods.method import Budget
 from fewtag.tagger import Tagger

@@ -15,7 +15,8 @@ from checkpoints import FAMILIES, save_checkpoint
 from fewtag.encoders import build_encoder
 from fewtag.encoders.hugging_face import HuggingFaceEncoder
 from fewtag.errors import SetupError
-from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.learner import Learner, Pass
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy, soft_cross_entropy
 from fewtag.learning.pseudo_labels import hard, sharpen
 from fewtag.learning.seeding import Key

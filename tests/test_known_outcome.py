@@ -25,7 +25,7 @@ from torch import Tensor
 
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.learning.feedback import Feedback, FeedbackConfig, Told
-from fewtag.learning.learner import LearnerConfig
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve

@@ -11,7 +11,8 @@ from torch import Tensor
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.learning.adversarial import worst_divergence
 from fewtag.learning.feedback import Feedback, FeedbackConfig
-from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.learner import Learner, Pass
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.pseudo_labels import label
 from fewtag.learning.seeding import Key

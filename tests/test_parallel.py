@@ -21,7 +21,8 @@ from torch import Tensor
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.encoders.encoder import Inputs
 from fewtag.errors import ConfigError
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.parallel import over_ranks, ranks
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, pretraining, resolve

@@ -14,7 +14,8 @@ from checkpoints import TEXT, save_checkpoint
 from fewtag.encoders import build_encoder
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.encoders.hugging_face import HuggingFaceEncoder
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve

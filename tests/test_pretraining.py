@@ -14,7 +14,7 @@ from checkpoints import save_checkpoint
 from fewtag.encoders import Encoder, build_encoder
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.encoders.encoder import Inputs
-from fewtag.learning.learner import LearnerConfig
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
 from fewtag.methods.pretraining import Pretrained, PretrainingConfig, choose

@@ -15,7 +15,8 @@ from fewtag.encoders.compact import CompactEncoder
 from fewtag.encoders.encoder import Inputs
 from fewtag.encoders.hugging_face import HuggingFaceEncoder
 from fewtag.errors import ConfigError
-from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.learner import Learner, Pass
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy, per_sentence
 from fewtag.learning.noise import GaussianNoise
 from fewtag.learning.pseudo_labels import confident

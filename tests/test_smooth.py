@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.learner import Learner, Pass
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
 from fewtag.methods.distill import DistillConfig, distill_step, mean_of

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from fewtag.learning.learner import Learner
+from fewtag.learning.trail import move
 from fewtag.tagger.tagger import Tagger
 
 
@@ -29,14 +30,9 @@ class Blend:
     def settled(self) -> Iterator[Tagger]:
         """The tagger with the mean of the weights of now."""
         own = self._tagger.state_dict()
-        with torch.no_grad():
-            for number, learner in enumerate(self._learners, 1):
-                with learner.settled() as tagger:
-                    for name, value in tagger.state_dict().items():
-                        if number == 1 or not value.is_floating_point():
-                            own[name].copy_(value)
-                        else:
-                            own[name].lerp_(value, 1 / number)
+        for number, learner in enumerate(self._learners, 1):
+            with learner.settled() as tagger:
+                move(own, tagger.state_dict(), 1 / number)
         yield self._tagger
 
 
@@ -55,9 +51,4 @@ def follow(average: Learner, student: Learner, step: int, decay: float) -> None:
     """
     d = min(1 - 1 / (step + 2), decay)
     with student.settled() as tagger:
-        source = tagger.state_dict()
-        for name, value in average.tagger.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(source[name], 1 - d)
-            else:  # counters, where an encoder has any
-                value.copy_(source[name])
+        move(average.tagger.state_dict(), tagger.state_dict(), 1 - d)

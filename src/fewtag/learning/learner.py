@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
-from fewtag.config import Config
 from fewtag.errors import ConfigError
 from fewtag.learning.adam import Adam, Table
 from fewtag.learning.gradient import Gradient
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy, precise
 from fewtag.learning.parallel import over_ranks, ranks, sum_in_place
 from fewtag.learning.seeding import Key
+from fewtag.learning.trail import EVERY, Trail
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.precision import in_float32
 from fewtag.tagger.tagger import Noise, Tagger
-
-
-class LearnerConfig(Config):
-    """Adam and clipping (paper section 5; ambiguities A20 and A28)."""
-
-    lr: PositiveFloat | Literal["auto"] = "auto"  # auto: what the encoder is usually trained with
-    head_lr: PositiveFloat | Literal["auto", "same"] = "auto"  # prototype: ten times the encoder's helps a pre-trained one
-    betas: tuple[float, float] = (0.9, 0.999)  # Kingma and Ba 2015
-    epsilon: NonNegativeFloat = 1e-8
-    weight_decay: NonNegativeFloat = 0.0  # A28: plain Adam
-    clip_norm: Literal[1, 2] = 2  # A20: the printed text clips the 1-norm
-    clip_threshold: float = 1.0  # a norm above this ...
-    clip_target: float = 1.0  # ... is rescaled to this
-    head_first: NonNegativeInt = 0  # steps at the start of a stage in which only the head learns (linear probing first, Kumar et al. 2022)
-    # The vocabulary table: lazy is Adam computed only for rows that are read, dense computes every row at every step, frozen never changes
-    # it. auto: lazy on a CPU, dense elsewhere (where finding the distinct rows would make the device wait).
-    embeddings: Literal["auto", "lazy", "dense", "frozen"] = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +63,7 @@ class Learner:
         self.config = config
         self.num_passes = 0
         self._table_mode = self._choose_table()
+        self._trail = Trail(tagger, config.average) if config.average else None
         self.restart()
 
     def _choose_table(self) -> str:
@@ -110,6 +94,8 @@ class Learner:
         body = [w for w in encoder.parameters() if w.requires_grad and w is not rows]
         groups = [(body, lr), (list(head.parameters()), head_lr)]
         self._steps, self._rate = 0, rate  # since this start
+        if self._trail is not None:
+            self._trail.clear()
         self._adam = Adam(groups, c.betas, c.epsilon, c.weight_decay)
         self._table = None if rows is None else Table(rows, lr, c.betas, c.epsilon, c.weight_decay)
 
@@ -193,11 +179,13 @@ class Learner:
         alone = self._steps < self.config.head_first
         self._steps += 1
         self._adam.step(found.body, divisor, only_last=alone)  # divides them in place
-        if alone or self._table is None or found.rows is None or found.values_RD is None:
-            return found
-        found = Gradient(found.body, found.rows, found.values_RD / divisor)
-        assert found.rows is not None and found.values_RD is not None
-        self._table.step(found.rows, found.values_RD)
+        if not alone and self._table is not None and found.rows is not None and found.values_RD is not None:
+            found = Gradient(found.body, found.rows, found.values_RD / divisor)
+            assert found.rows is not None and found.values_RD is not None
+            self._table.step(found.rows, found.values_RD)
+        if self._trail is not None and self._steps % EVERY == 0:
+            with self._up_to_date():
+                self._trail.take()
         return found
 
     def gradient(self, loss: Tensor, *, keep_graph: bool = False) -> Gradient:
@@ -287,9 +275,13 @@ class Learner:
 
     @contextmanager
     def settled(self) -> Iterator[Tagger]:
-        """The tagger to be looked at from outside: evaluated, copied, saved. Rows that wait are up to date within the ``with``."""
-        with nullcontext() if self._table is None else self._table.settled():
+        """The tagger to be looked at from outside: evaluated, copied, saved. Within the ``with`` rows that wait are up to date, and the
+        weights are their average where there is one."""
+        with self._up_to_date(), nullcontext() if self._trail is None else self._trail.shown():
             yield self.tagger
+
+    def _up_to_date(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._table is None else self._table.settled()
 
     def take_over(self, weights: Mapping[str, Tensor]) -> None:
         """Put other weights in place; the optimizer starts fresh."""
@@ -304,7 +296,9 @@ class Learner:
     def state(self) -> dict[str, Any]:
         """Weights and optimizer state, as a nested dict of tensors."""
         table = {} if self._table is None else {"table": self._table.state()}
-        return {"weights": dict(self.tagger.state_dict()), "adam": self._adam.state(), "steps": self._steps, "rate": self._rate, **table}
+        trail = {} if self._trail is None else {"trail": self._trail.state()}
+        own = {"weights": dict(self.tagger.state_dict()), "adam": self._adam.state(), "steps": self._steps, "rate": self._rate}
+        return {**own, **table, **trail}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a saved `state`."""
@@ -314,3 +308,5 @@ class Learner:
         self._steps = int(state["steps"])
         if self._table is not None:
             self._table.restore(state["table"])
+        if self._trail is not None:
+            self._trail.restore(state["trail"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from fewtag.config import Config, build, merge
 from fewtag.errors import ConfigError, unknown
-from fewtag.learning.learner import LearnerConfig
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.methods.bond import Bond, BondConfig
 from fewtag.methods.co_teaching import CoTeaching, CoTeachingConfig
 from fewtag.methods.ensemble import Ensemble, EnsembleConfig

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from fewtag.config import Config, Share
 from fewtag.learning.adversarial import AdversaryConfig, mean_worst
-from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.learner import Learner, Pass
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.parallel import share
 from fewtag.learning.pseudo_labels import label

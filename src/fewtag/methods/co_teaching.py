@@ -14,7 +14,8 @@ from torch import Tensor
 
 from fewtag.config import Config, Share
 from fewtag.learning.average import follow
-from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.learner import Learner, Pass
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.parallel import share
 from fewtag.learning.pseudo_labels import PseudoLabels, confident, hard

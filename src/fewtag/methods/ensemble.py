@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import PositiveInt
 
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.methods.distill import DistillConfig, distill_step
 from fewtag.methods.method import Method, Said, Stage
 from fewtag.methods.supervised import supervised_step

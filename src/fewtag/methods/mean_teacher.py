@@ -15,7 +15,8 @@ from torch import Tensor
 
 from fewtag.config import Config, Share
 from fewtag.learning.average import follow
-from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.learner import Learner, Pass
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import Term, cross_entropy, divergence, squared_distance
 from fewtag.learning.pseudo_labels import sharpen
 from fewtag.learning.seeding import Key

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from fewtag.config import Config, Share
 from fewtag.learning.adversarial import AdversaryConfig, mean_worst
-from fewtag.learning.average import Blend, follow
+from fewtag.learning.average import Blend
 from fewtag.learning.confidence import Confidence, ConfidenceConfig
 from fewtag.learning.feedback import Feedback, FeedbackConfig
-from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.learner import Learner, Pass
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy, per_sentence, soft_cross_entropy
 from fewtag.learning.noise import GaussianNoise
 from fewtag.learning.parallel import share
@@ -70,7 +71,6 @@ class MetaTSConfig(Config):
     # of all rounds then teach one. 0: the paper's, the labels it learned from judge.
     folds: NonNegativeInt = 0
     confidence: ConfidenceConfig = ConfidenceConfig()  # weights of the pseudo-labels
-    student_average: Share = 0.0  # decay of a moving average of the student, which is then what is scored and tuned; 0: none
     diagnose_every: NonNegativeInt = 50  # steps between measurements of the terms' gradients; 0: never
     keep_teacher: bool = True  # score the teacher as well, so that a guarded run can deliver it
     blend: bool = False  # and the mean of both networks' weights
@@ -95,16 +95,13 @@ class MetaTS(Method):
     def __init__(self, config: MetaTSConfig, make_tagger: Callable[[str], Tagger], learner: LearnerConfig) -> None:
         self.config = config
         self.teacher = Learner("teacher", make_tagger("teacher"), learner)
-        if config.student_average and learner.embeddings in ("auto", "lazy"):
-            learner = learner.model_copy(update={"embeddings": "dense"})  # the average is of all rows, so all must move
         self.student = Learner("student", make_tagger("student"), learner)
-        self.average = Learner("average", make_tagger("average"), learner) if config.student_average else None
         self.members = [Learner(f"member-{k + 1}", make_tagger("student"), learner) for k in range(config.folds)]
         # Nobody asks the student where its answer has no weight.
         self.feedback = Feedback(config.feedback if config.weight_meta else config.feedback.model_copy(update={"kind": "none"}))
         self.confidence = Confidence(config.confidence, len(self.teacher.tagger.tag_set))
         self.noise = GaussianNoise(config.noise_variance, config.noise_relative, config.noise_on, config.noise_place)
-        self.blend = Blend("blend", (self.teacher, self.average or self.student), make_tagger("average")) if config.blend else None
+        self.blend = Blend("blend", (self.teacher, self.student), make_tagger("average")) if config.blend else None
         self._remember()
 
     def _remember(self) -> None:
@@ -147,8 +144,6 @@ class MetaTS(Method):
             purpose = f"worst {again}" if again else "worst"
             pushed = mean_worst(student, unlabeled, key, purpose, c.adversary, c.weight_student_adversary)
             step = student.descend(loss + c.weight_student_adversary * pushed)  # Eq. 3, one step
-        if self.average is not None:
-            follow(self.average, student, key.step, c.student_average)
         told = self.feedback.after(student, heard, before, step, unlabeled, pseudo, key)  # L_S,lab at t + 1; lambda_meta, with its sign
         # 3.3 the teacher learns from labels, from consistency under noise, and from the feedback
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing, weights_BT=labeled_even_BT).mean  # Eq. 4
@@ -197,7 +192,7 @@ class MetaTS(Method):
     def stages(self) -> list[Stage]:
         c = self.config
         tune = supervised_step(self.student, c.finetune_smoothing)
-        finetune = Stage("finetune", tune, self.student, "labeled", True, self._begin_finetune, True, "finetune")
+        finetune = Stage("finetune", tune, self.student, "labeled", True, self.student.restart, True, "finetune")
         if not c.folds:
             return [*self._round("", None, 1.0), *([finetune] if c.finetune else [])]
         rounds = [stage for k in range(c.folds) for stage in self._round(f"-{k + 1}", Fold(k, c.folds), 1 / c.folds)]
@@ -207,13 +202,13 @@ class MetaTS(Method):
 
     def _round(self, suffix: str, fold: Fold | None, share: float) -> list[Stage]:
         """Warm-up and interaction (paper 3.2 and 3.3); with a fold, without it."""
-        c, scored = self.config, self.average or self.student
+        c = self.config
         warm = Stage(
             f"warm-up{suffix}", supervised_step(self.teacher, c.label_smoothing), self.teacher, "labeled", True,
             lambda: self._begin_warmup(fold), False, "supervised", fold=fold,
         )  # fmt: skip
         interact = Stage(
-            f"interact{suffix}", self.step, scored, "both", c.supervised == "mixed", lambda: self._begin_interact(fold), False,
+            f"interact{suffix}", self.step, self.student, "both", c.supervised == "mixed", lambda: self._begin_interact(fold), False,
             "semi_supervised", share=share, fold=fold, heard=c.heard, rivals=self._rivals(),
         )  # fmt: skip
         return [warm, interact] if c.warmup else [interact]
@@ -235,8 +230,6 @@ class MetaTS(Method):
             self.student.copy_from(self.teacher)
         elif fold is not None:
             self.student.take_over(self._fresh)
-        if self.average is not None:
-            self.average.copy_from(self.student)
 
     def _begin_distillation(self) -> None:
         self._collect(self.config.folds - 1)
@@ -244,20 +237,14 @@ class MetaTS(Method):
 
     def _collect(self, number: int) -> None:
         """Keep the student that a round has ended with."""
-        self.members[number].copy_from(self.average or self.student)
-
-    def _begin_finetune(self) -> None:
-        if self.average is not None and not self.config.folds:
-            self.student.copy_from(self.average)
-        self.student.restart()
+        self.members[number].copy_from(self.student)
 
     def learners(self) -> dict[str, Learner]:
-        own = {"teacher": self.teacher, "student": self.student, **{each.name: each for each in self.members}}
-        return own if self.average is None else {**own, "average": self.average}
+        return {"teacher": self.teacher, "student": self.student, **{each.name: each for each in self.members}}
 
     @property
     def delivered(self) -> Learner:
-        return self.student if self.config.finetune or self.config.folds or self.average is None else self.average
+        return self.student
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "feedback": self.feedback.state(), "confidence": self.confidence.state()}

@@ -15,7 +15,8 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from fewtag.config import Config, Share
-from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.learner import Learner, Pass
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy, precise
 from fewtag.learning.noise import GaussianNoise
 from fewtag.learning.parallel import share

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from fewtag.config import Config
 from fewtag.encoders.encoder import Encoder, Inputs
 from fewtag.errors import ConfigError
-from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.learner import Learner, Pass
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import Term, precise
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Said, Stage

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 from fewtag.config import Config, Share
-from fewtag.learning.learner import Learner, LearnerConfig
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Stage

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from fewtag.config import Share
 from fewtag.learning.adversarial import AdversaryConfig, worst_divergence
-from fewtag.learning.learner import Learner, LearnerConfig, Pass
+from fewtag.learning.learner import Learner, Pass
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import Term, cross_entropy
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Stage

@@ -11,7 +11,7 @@ from fewtag.data.corpus import Corpus
 from fewtag.data.low_resource import LowResource
 from fewtag.encoders import CompactEncoder, Encoder, build_encoder
 from fewtag.errors import ConfigError, SetupError, unknown
-from fewtag.learning.learner import LearnerConfig
+from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import stable_seed
 from fewtag.methods import DEFAULT, METHODS, resolve, row
 from fewtag.methods.method import Method
