@@ -198,7 +198,8 @@ def test_every_arm_of_the_study_is_a_grid_whose_rows_differ(shop: Path) -> None:
     arms = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "study.py"))["ARMS"]
     assert len(arms) > 5
     for arm in arms.values():
-        methods, rows = ["supervised-multi", arm.ours, *arm.methods, "supervised-full"], [variant(f"{n}={s}") for n, s in arm.variants.items()]
+        methods = ["supervised-multi", arm.ours, *arm.methods, "supervised-full"]
+        rows = [variant(f"{name}={settings}") for name, settings in arm.variants.items()]
         cells = plan([shop], methods, variants=rows, labeled=["30%"], seeds=[1], encoders=["compact"], settings=QUICK)
         assert len({cell.digest for cell in cells}) == len(methods) + len(rows), arm.about
 
