@@ -4,7 +4,7 @@
     python benchmarks/tables.py --check  # exits 1 where a table differs from its JSON
 
 In a document each table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; NAME is a file in benchmarks/results, or one
-of ``summary`` and ``embeddings``, which are made of several.
+of ``summary``, ``embeddings`` and ``gains-ENCODER`` (``gains-ENCODER-unseen``), which are made of several.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from fewtag.experiments.render import as_markdown
 from fewtag.experiments.results import Results
 from fewtag.experiments.tables import ablation_table, main_table
-from fewtag.methods import DEFAULT
+from fewtag.methods import DEFAULT, METHODS
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -30,6 +30,11 @@ SETS = {
     "massive_slots": "assistant requests (MASSIVE), 5 languages",
     "absa_rest16": "restaurant reviews (SemEval ABSA), 6 languages",
     "wikineural_ner": "names in Wikipedia (WikiNEuRal), 4 languages",
+}
+UNSEEN = {  # while methods were made; they confirm or not
+    "xsid_slots": "requests (xSID), 12 languages",
+    "multiconer22_ner": "names in short texts (MultiCoNER), 6 languages",
+    "ha_commands": "commands (Home Assistant), 11 languages",
 }
 PAPER = ("mean-teacher-mse", "mean-teacher-kl", "vat", "noisy-student", "bond-hard", "bond-soft", "bond-soft-high", "metats-paper")
 _BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -184,24 +189,56 @@ def comparison_table(name: str) -> str:
     return "\n\n".join([*(as_markdown(each).strip() for each in found), f"`{results.command}`"])
 
 
+def scores_of(data: str, encoder: str) -> tuple[str, dict[str, list[float]]]:
+    """Labels kept, and F1 by method and seed, of the comparison of a data set; nothing where there is none."""
+    path = RESULTS / f"compare-{data.split('_')[0].replace('massive', 'slots')}-{encoder}.json"
+    found = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
+    scores: dict[str, list[float]] = {}
+    for run in sorted(found, key=lambda run: int(run["seed"])):
+        scores.setdefault(run["method"], []).append(run["average"])
+    return found[0]["labeled"] if found else "", scores
+
+
 def summary_table() -> str:
     """One row a data set and encoder: what stands side by side in every method's table."""
     shown = ("supervised-multi", "metats", DEFAULT, "supervised-full")
     head = ["data", "labels", "encoder", shown[0], "best method of the paper", *shown[1:], "gap closed", "seeds"]
     lines = ["| " + " | ".join(head) + " |", "|---|---:|---|---:|---|" + "---:|" * (len(head) - 5)]
-    for (data, words), encoder in itertools.product(SETS.items(), ("compact", "minilm")):
-        path = RESULTS / f"compare-{data.split('_')[0].replace('massive', 'slots')}-{encoder}.json"
-        found = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
-        scores = {method: [run["average"] for run in found if run["method"] == method] for method in (*shown, *PAPER)}
-        if not scores[DEFAULT]:
+    for (data, words), encoder in itertools.product((SETS | UNSEEN).items(), ("compact", "minilm")):
+        labeled, scores = scores_of(data, encoder)
+        if DEFAULT not in scores:
             continue
         means = {method: statistics.mean(some) for method, some in scores.items() if len(some) == len(scores[DEFAULT])}
         best = max((method for method in PAPER if method in means), key=lambda method: means[method])
         own = [f"{means[method]:.1f}" if method in means else "" for method in shown]
-        about, worth = [words, found[0]["labeled"], encoder], [closed(means, DEFAULT), str(len(scores[DEFAULT]))]
-        row = [*about, own[0], f"{means[best]:.1f} ({best})", *own[1:], *worth]
+        row = [words, labeled, encoder, own[0], f"{means[best]:.1f} ({best})", *own[1:], closed(means, DEFAULT), str(len(scores[DEFAULT]))]
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
+
+
+def gains_table(encoder: str, among: dict[str, str]) -> str:
+    """What raw text brings each method over labels alone, data set by data set: F1 of its seeds less those of ``supervised-multi``."""
+    sets = {data: scores for data in among if DEFAULT in (scores := scores_of(data, encoder)[1])}
+    gains: dict[str, dict[str, float]] = {}
+    for data, scores in sets.items():
+        start = scores["supervised-multi"]
+        for method in METHODS:
+            if method in scores and METHODS[method].uses_raw_text and len(scores[method]) == len(start):
+                gains.setdefault(method, {})[data] = statistics.mean(scores[method]) - statistics.mean(start)
+    everywhere = {method: own for method, own in gains.items() if len(own) == len(sets)}
+    means = {method: statistics.mean(own.values()) for method, own in everywhere.items()}
+    best = {data: max(own.get(data, 0.0) for own in gains.values()) for data in sets}
+    lines = ["| method | " + " | ".join(sets) + " | mean | least |", "|---|" + "---:|" * (len(sets) + 2)]
+    for method in sorted(gains, key=lambda name: -means.get(name, float("-inf"))):
+        own = [gains[method].get(data) for data in sets]
+        cells = [
+            "" if gain is None else f"**{gain:+.1f}**" if gain == best[data] else f"{gain:+.1f}"
+            for data, gain in zip(sets, own, strict=True)
+        ]
+        whole = [f"{means[method]:+.1f}", f"{min(gains[method].values()):+.1f}"] if method in means else ["", ""]
+        lines.append("| " + " | ".join([f"`{method}`", *cells, *whole]) + " |")
+    seeds = ", ".join(f"{len(scores[DEFAULT])}" for scores in sets.values())
+    return "\n".join([*lines, "", f"Seeds, in the order of the columns: {seeds}."])
 
 
 def table(name: str) -> str:
@@ -210,6 +247,8 @@ def table(name: str) -> str:
         return summary_table()
     if name == "embeddings":
         return embeddings_table()
+    if name.startswith("gains-"):
+        return gains_table(name.split("-")[1], UNSEEN if name.endswith("unseen") else SETS)
     if name.startswith("compare-"):
         return comparison_table(name)
     found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
