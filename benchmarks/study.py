@@ -1,4 +1,4 @@
-"""What each part of MetaTS and each switch beyond it brings: the arms of our study, each a comparison of variants from one start.
+"""What each part of MetaTS and each switch beyond it brings: the arms of our study, each a comparison of `metats` with its variants.
 
     python benchmarks/study.py feedback massive_slots -o runs/study-feedback --labeled 1% --seeds 3
 
@@ -20,17 +20,20 @@ class Arm:
 
     Args:
         about: the question.
-        variants: by name, ``METHOD: SETTINGS``; empty settings leave the method as it is.
-        methods: rows as they are, beside ``supervised-multi`` and the one the others are compared with.
-        ours: what the others are compared with.
+        variants: by name, ``METHOD: SETTINGS``.
+        methods: rows as they are, beside ``supervised-multi``, ``metats`` and ``supervised-full``.
         shared: whether the rows go on from the ``supervised-multi`` of their seed.
     """
 
     about: str
     variants: dict[str, str]
     methods: tuple[str, ...] = ()
-    ours: str = "metats"
     shared: bool = True
+
+    @property
+    def rows(self) -> list[str]:
+        """The methods that stand in its table as they are."""
+        return ["supervised-multi", "metats", *self.methods, "supervised-full"]
 
 
 def feedback() -> dict[str, str]:
@@ -157,7 +160,7 @@ def main() -> None:
     parser.add_argument("data", help="a data folder")
     options, rest = parser.parse_known_args()
     arm = ARMS[options.arm]
-    words = ["compare", options.data, "-m", ",".join(["supervised-multi", arm.ours, *arm.methods, "supervised-full"]), "--ours", arm.ours]
+    words = ["compare", options.data, "-m", ",".join(arm.rows), "--ours", "metats"]
     for name, settings in arm.variants.items():
         words += ["--variant", f"{name}={settings}"]
     words += ["--shared-start"] if arm.shared else []

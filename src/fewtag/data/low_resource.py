@@ -82,9 +82,7 @@ class LowResource:
         for language in languages or corpus.languages:
             splits = corpus.sentences[language]
             train = tagged(splits.get("train", []))
-            chooser = random.Random(f"{seed}/{language}/labeled")
-            order = list(range(len(train)))
-            chooser.shuffle(order)
+            order = shuffled(len(train), f"{seed}/{language}/labeled")
             dev: Sequence[Sentence] = splits.get("dev", [])
             if not dev and len(train) > 1:
                 count = max(1, int(_DEV_SHARE * count_of(amount, unit, train, order)))
@@ -138,9 +136,14 @@ def pool_of(raw: Sequence[Sentence], amount: str, key: str) -> Sequence[Sentence
     count = count_of(number, unit, raw, range(len(raw)))
     if count >= len(raw):
         return raw
-    order = list(range(len(raw)))
+    return pick(raw, sorted(shuffled(len(raw), key)[:count]))
+
+
+def shuffled(count: int, key: str) -> list[int]:
+    """The numbers from 0 in an order that the key alone decides."""
+    order = list(range(count))
     random.Random(key).shuffle(order)
-    return pick(raw, sorted(order[:count]))
+    return order
 
 
 def parse_spec(text: str, what: str = "labeled") -> tuple[float, str]:
@@ -154,8 +157,7 @@ def parse_spec(text: str, what: str = "labeled") -> tuple[float, str]:
         ConfigError: for anything else.
     """
     labeled, match = what == "labeled", _SPEC.fullmatch(str(text).strip())
-    wrong = not match or float(match[1]) <= 0 or (match[2] == "%" and float(match[1]) > 100) or (match[2] == "shot" and not labeled)
-    if not match or wrong:
+    if not match or float(match[1]) <= 0 or (match[2] == "%" and float(match[1]) > 100) or (match[2] == "shot" and not labeled):
         ways = "(1%), a number per language (200) or shots per label (5shot)" if labeled else "(10%) or a number per language (5000)"
         raise ConfigError(f"{what} {text!r} cannot be read; write a share {ways}")
     amount, unit = float(match[1]), match[2] or ""
@@ -165,7 +167,7 @@ def parse_spec(text: str, what: str = "labeled") -> tuple[float, str]:
 
 
 def count_of(amount: float, unit: str, train: Sequence[Sentence], order: Sequence[int]) -> int:
-    """How many sentences of ``order`` keep their tags."""
+    """How many sentences of ``order`` are kept."""
     if unit == "%":
         return min(len(order), max(1, round(amount / 100 * len(train)))) if order else 0
     if unit == "":

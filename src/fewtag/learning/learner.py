@@ -294,7 +294,7 @@ class Learner:
             self.take_over(tagger.state_dict())
 
     def state(self) -> dict[str, Any]:
-        """Weights and optimizer state, as a nested dict of tensors."""
+        """Weights, their average and optimizer state, as a nested dict of tensors."""
         table = {} if self._table is None else {"table": self._table.state()}
         trail = {} if self._trail is None else {"trail": self._trail.state()}
         own = {"weights": dict(self.tagger.state_dict()), "adam": self._adam.state(), "steps": self._steps, "rate": self._rate}
