@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +23,25 @@ class Arm:
         variants: by name, ``METHOD: SETTINGS``.
         methods: rows as they are, beside ``supervised-multi``, ``metats`` and ``supervised-full``.
         shared: whether the rows go on from the ``supervised-multi`` of their seed.
+        reference: the row the variants are judged by.
+        judges: variants that are judged by another row.
     """
 
     about: str
     variants: dict[str, str]
     methods: tuple[str, ...] = ()
     shared: bool = True
+    reference: str = "metats"
+    judges: dict[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[str]:
         """The methods that stand in its table as they are."""
         return ["supervised-multi", "metats", *self.methods, "supervised-full"]
+
+    def judge(self, row: str) -> str:
+        """The row that says what this one is worth; empty for a row that is here for orientation."""
+        return self.judges.get(row, self.reference if row in self.variants and row != self.reference else "")
 
 
 def feedback() -> dict[str, str]:
@@ -62,8 +70,17 @@ def each(method: str, settings: dict[str, str]) -> dict[str, str]:
     return {name: f"{method}: {values}" for name, values in settings.items()}
 
 
+STRONG = ("vat", "bond-soft-high", "smooth-ensemble")
+
 ARMS = {
-    "feedback": Arm("what the teacher hears of the student", feedback()),
+    "feedback": Arm(
+        "what the teacher hears of the student",
+        feedback(),
+        reference="none",
+        judges={"metats": "permuted-0.001"}
+        | {f"standardized-{weight}": f"permuted-{weight}" for weight in ("0.01", "0.1")}
+        | {f"token-{weight}": f"token-permuted-{weight}" for weight in ("0.1", "1", "10")},
+    ),
     "fresh": Arm(
         "feedback from labels that neither network has learned",
         each(
@@ -76,6 +93,8 @@ ARMS = {
             },
         ),
         shared=False,
+        reference="fresh-none",
+        judges={"fresh": "fresh-permuted"},
     ),
     "start": Arm(
         "warm-up of the teacher, start of the student",
@@ -112,6 +131,8 @@ ARMS = {
                 "both-sides": "method.stop_gradient=false method.weight_reg=0.3",
             },
         ),
+        reference="weight-0.3",
+        judges=dict.fromkeys(("no-L_reg", "weight-0.3", "weight-1"), "metats"),
     ),
     "labels": Arm(
         "hard, sampled and soft labels",
@@ -125,6 +146,7 @@ ARMS = {
         },
         methods=("bond-soft-high", "smooth-ensemble"),
         shared=False,
+        judges={f"{method}-pretrained": method for method in ("supervised-multi", "bond-soft-high", "smooth-ensemble")},
     ),
     "switches": Arm(
         "what goes beyond the paper, alone and together",
@@ -140,6 +162,14 @@ ARMS = {
             },
         ),
         methods=("co-teaching", "ensemble"),
+        judges={"co-teaching": "metats", "ensemble": "metats"},
+    ),
+    "dev": Arm(
+        "a dev set no larger than the labeled set, which picks the end of every stage and whether raw text is kept at all",
+        {f"{method}-matched": f"{method}: data.dev=matched" for method in ("supervised-multi", *STRONG, "metats")},
+        methods=STRONG,
+        shared=False,
+        judges={f"{method}-matched": method for method in ("supervised-multi", *STRONG)},
     ),
     "pool": Arm(
         "how much raw text",
@@ -149,6 +179,7 @@ ARMS = {
             for count in (100, 500, 2000)
         },
         methods=("vat", "smooth-ensemble"),
+        judges={f"{method}-{count}": method for method in ("vat", "smooth-ensemble") for count in (100, 500, 2000)},
     ),
 }
 

@@ -1,10 +1,10 @@
-"""Put the tables of README.md, docs/results.md and docs/performance.md together again from the JSON in benchmarks/results.
+"""Put the tables of README.md and docs/{results,study,performance}.md together again from the JSON in benchmarks/results.
 
     python benchmarks/tables.py          # writes
     python benchmarks/tables.py --check  # exits 1 where a table differs from its JSON
 
 In a document each table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; NAME is a file in benchmarks/results, or one
-of ``summary``, ``embeddings`` and ``gains-ENCODER`` (``gains-ENCODER-unseen``), which are made of several.
+of ``summary``, ``embeddings`` and ``gains-ENCODER`` (``gains-ENCODER-unseen``), which are made of several, or ``study-ARM-DATA``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from fewtag.experiments.render import as_markdown
 from fewtag.experiments.results import Results
 from fewtag.experiments.tables import ablation_table, main_table
 from fewtag.methods import DEFAULT, METHODS
+from study_table import study_table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "performance.md")
+DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("results", "study", "performance")))
 SETS = {
     "queries": "made shop queries, 12 languages",
     "massive_slots": "assistant requests (MASSIVE), 5 languages",
@@ -249,6 +250,8 @@ def table(name: str) -> str:
         return embeddings_table()
     if name.startswith("gains-"):
         return gains_table(name.split("-")[1], UNSEEN if name.endswith("unseen") else SETS)
+    if name.startswith("study-"):
+        return study_table(RESULTS / f"compare-{name}.json", name.split("-")[1])
     if name.startswith("compare-"):
         return comparison_table(name)
     found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))

@@ -169,9 +169,13 @@ def document() -> str:
             folder = Path(name) / str(number)
             folder.mkdir()
             code, printed = answer(case, folder, model)
-            shown = relevant(printed, case.says)
-            command = f"fewtag {case.command}".replace("{model}", "MODEL")
-            lines += [f"**{case.name}** — `{command}`, exit {code}", "", "```", *shown, "```", ""]
+            lines += [entry(case, code, printed)]
+    return "\n".join(lines)
+
+
+def entry(case: Case, code: int, printed: str) -> str:
+    """What the page says of a case."""
+    lines = [f"**{case.name}** — `fewtag {case.command}`, exit {code}", "", "```", *relevant(printed, case.says), "```", ""]
     return "\n".join(lines).replace("{model}", "MODEL")
 
 

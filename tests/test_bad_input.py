@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bad_input import CASES, DOCUMENT, Case, answer, tiny_model
+from bad_input import CASES, DOCUMENT, Case, answer, entry, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -20,4 +20,4 @@ def test_bad_input(case: Case, model: Path, tmp_path: Path) -> None:
     assert "Traceback" not in printed
     assert case.says in printed
     assert code == case.exit, printed
-    assert f"**{case.name}** — `fewtag {case.command.replace('{model}', 'MODEL')}`, exit {code}" in DOCUMENT.read_text(encoding="utf-8")
+    assert entry(case, code, printed) in DOCUMENT.read_text(encoding="utf-8"), "python tests/bad_input.py writes it anew"

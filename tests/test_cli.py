@@ -200,3 +200,30 @@ def test_settings_may_be_written_as_people_write_them(place: Path) -> None:
     assert "the time of 1 is up for stage supervised" in done.stderr and "max_time 1 ended" in (place / "loose" / "report.md").read_text()
     other = fewtag("train", "elsewhere", "-o", "loose", "--resume", folder=place)
     assert other.returncode == 2 and "leave DIR out" in other.stderr
+
+
+def test_a_file_where_a_folder_should_be_is_one_sentence(place: Path) -> None:
+    (place / "taken").write_text("x")
+    for words in (
+        ["split", "data", "-o", "taken", "--labeled", "4"],
+        ["corpus", "taken"],
+        ["train", "data", "-o", "taken/run"],
+        ["convert", "data/en/train.conll", "taken/x.jsonl"],
+    ):
+        done = fewtag(*words, folder=place)
+        assert done.returncode in (2, 4) and "Traceback" not in done.stderr and "taken" in done.stderr, done.stderr
+
+
+def test_languages_are_written_as_people_write_them(place: Path) -> None:
+    assert "en" in fewtag("check", "data", "--langs", " en, ja ", folder=place).stdout
+    for words in (["check", "data"], ["train", "data", "-o", "none"], ["compare", "data", "-o", "none"]):
+        done = fewtag(*words, "--langs", ",", folder=place)
+        assert done.returncode == 2 and "names no language" in done.stderr, done.stderr
+
+
+def test_a_comparison_takes_the_file_of_a_run(place: Path) -> None:
+    """What it varies is passed over with a word; wrong resamples are told before anything runs."""
+    (place / "one.toml").write_text('[method]\nname = "metats"\n[train]\nseed = 5\nmax_steps = 6\n')
+    done = fewtag("compare", "data", "-o", "varied", "-c", "one.toml", "--bootstrap", "-3", folder=place)
+    assert "a comparison varies method.name, train.seed; what one.toml says of them is not used" in done.stderr
+    assert done.returncode == 2 and "must be 0 or more, not -3" in done.stderr and not (place / "varied").exists()

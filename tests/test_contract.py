@@ -47,7 +47,8 @@ DEV = [s for language in COLORS for s in sentences(language, 8, 3)]
 
 def make_tagger(role: str, decoding: str = "viterbi") -> Tagger:
     torch.manual_seed(11)
-    return Tagger(CompactEncoder(CompactConfig(buckets=300, width=12, layers=1)), TAG_SET, languages=["de", "en"], decoding=decoding)
+    buckets, width = (200, 8) if role.startswith("compact-") else (300, 12)  # another encoder, whose units and weights fit no other
+    return Tagger(CompactEncoder(CompactConfig(buckets=buckets, width=width, layers=1)), TAG_SET, languages=["de", "en"], decoding=decoding)
 
 
 PRETRAINED = "metats, pre-trained"
@@ -93,7 +94,7 @@ def build(name: str) -> Method:
 
 
 def draw(method: Method) -> Any:
-    batcher = method.delivered.tagger.batcher
+    batcher = method.batcher
 
     def drawn(stage: Stage, step: int) -> tuple[Batch | None, ...]:
         chooser = random.Random(f"{stage.name}{step}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def test_distillation_moves_the_student_only() -> None:
     target = PseudoLabels(raw.token_mask_BT, probs_BTC=mean_of(members, raw, KEY))
     away = [float(target.against(student.logits(raw, KEY, "look")).mean.detach())]
     for step in range(40):
-        distill_step(student, members, DistillConfig(label_smoothing=0.0))(labeled, raw, Key(0, "distill", step))
+        distill_step(student, partial(mean_of, members), DistillConfig(label_smoothing=0.0))(labeled, raw, Key(0, "distill", step))
     away.append(float(target.against(student.logits(raw, KEY, "look")).mean.detach()))
     assert all(torch.equal(each.tagger.head.weight, before) for each, before in zip(members, kept, strict=True))
     alone = Learner("student", make_tagger("student"), LearnerConfig(lr=0.01))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 import signal
 import subprocess
 import sys
@@ -192,15 +191,6 @@ def test_a_variant_is_a_row_of_its_own(shop: Path) -> None:
 def test_a_variant_that_makes_no_sense_is_refused(shop: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         cells_of(shop, variants=[variant(text)])
-
-
-def test_every_arm_of_the_study_is_a_grid_whose_rows_differ(shop: Path) -> None:
-    arms = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "study.py"))["ARMS"]
-    assert len(arms) > 5
-    for arm in arms.values():
-        rows = [variant(f"{name}={settings}") for name, settings in arm.variants.items()]
-        cells = plan([shop], arm.rows, variants=rows, labeled=["30%"], seeds=[1], encoders=["compact"], settings=QUICK)
-        assert len({cell.digest for cell in cells}) == len(arm.rows) + len(rows), arm.about
 
 
 def test_variants_stand_in_the_tables(shop: Path, tmp_path: Path) -> None:

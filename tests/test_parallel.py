@@ -128,7 +128,7 @@ Outcome = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 def after_steps(method: Method, rank: int, world: int) -> Outcome:
     """Everything a method holds after some steps of every stage on its rank's part of every batch; and all that the steps told."""
-    batcher, told = method.delivered.tagger.batcher, {}
+    batcher, told = method.batcher, {}
 
     def part(sentences: list[Sentence] | None, labeled: bool) -> Batch | None:
         return None if sentences is None else batcher.batch(sentences[rank::world], labeled=labeled)

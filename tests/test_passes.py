@@ -76,6 +76,7 @@ COSTS = {  # forward, backward, calls where passes can share one
     "smooth-bond": (6, 4, 5),  # and the raw text: clean, looked around (and back), pushed (and back)
     "ensemble": (5, 2, 4),  # three members are asked
     "smooth-ensemble": (8, 4, 7),
+    "mixed-ensemble": (9, 4, 8),  # four members
     "co-teaching": (6, 4, 4),
 }
 
@@ -92,7 +93,7 @@ def test_a_step_costs_what_sharing_leaves(name: str, encoder: str, checkpoint: P
     small = CompactConfig(buckets=200, width=8, layers=1)
     make = {"compact": lambda: CompactEncoder(small), "hugging_face": lambda: build_encoder(str(checkpoint))}[encoder]
     method: Any = METHODS[name].method(resolve(name, {}), lambda role: Tagger(make(), TAG_SET), LearnerConfig())
-    batcher = method.delivered.tagger.batcher
+    batcher = method.batcher
     batches = batcher.batch(LABELED, labeled=True), batcher.batch(RAW, labeled=False)
     counted = Counted(monkeypatch, type(method.delivered.tagger.encoder))
     step = next(stage.step for stage in method.stages() if stage.draws == "both")

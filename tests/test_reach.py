@@ -36,6 +36,7 @@ ON_RAW_TEXT: dict[str, dict[str, str]] = {
     "smooth-bond": {**STUDENT, "worst": "student"},
     "ensemble": STUDENT,
     "smooth-ensemble": {**STUDENT, "worst": "student"},
+    "mixed-ensemble": {**STUDENT, "worst": "student"},
     "co-teaching": {f"{kind} student-{n}": f"student-{n}" for kind in ("supervised", "taught") for n in (1, 2)},
 }
 # By the name of a stage, where it is not the row's own; `distill` is so after the rounds of folds.
@@ -90,6 +91,8 @@ def prepared(name: str) -> Any:
         kind = own.feedback.config.kind
         plain = {"baseline": "none", "standardize": False, "permuted": False, "kind": kind if kind in ("token", "none") else "constant"}
         own.feedback = Feedback(own.feedback.config.model_copy(update=plain))
+    if hasattr(own, "others"):  # strangers who speak at random are never sure together
+        own.config = own.config.model_copy(update={"label_threshold": 0.5})
     return method
 
 

@@ -19,7 +19,7 @@ from fewtag.learning.learner import Learner, Pass
 from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy, per_sentence
 from fewtag.learning.noise import GaussianNoise
-from fewtag.learning.pseudo_labels import confident
+from fewtag.learning.pseudo_labels import PseudoLabels, confident
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
 from fewtag.tagger import Batch
@@ -137,6 +137,9 @@ def test_who_judges(drawn: Any) -> None:
         assert torch.equal(labeled.tag_ids_BT, same.tag_ids_BT) and torch.equal(raw.inputs.ids, same_raw.inputs.ids)
         assert judge.language == raw.language and judge.tag_ids_BT is not None and len(judge.tag_ids_BT) == 6
     assert {raw.language for _, raw in plain} == {"de", "en"}
+    # As many as L_sup learns from are others all the same.
+    pairs = [(labeled.inputs.ids.tolist(), judge.inputs.ids.tolist()) for labeled, _, judge in drawn(heard=4)[1]]
+    assert sum(learned == judging for learned, judging in pairs) < 3
 
 
 def test_a_judge_larger_than_the_labels_is_refused(drawn: Any) -> None:
@@ -173,6 +176,22 @@ def test_the_judge_is_who_is_heard() -> None:
     method.student.tagger.eval()
     after = float(cross_entropy(method.student.tagger(judge), judge.tag_ids_BT).mean.detach())
     assert float(told["lambda"]) == pytest.approx(after - before, abs=1e-6)
+
+
+def test_what_is_recorded_is_what_was_taught(drawn: Any) -> None:
+    """Labels that are drawn are not the most probable ones."""
+    method = metats(labels="sample")
+    torch.manual_seed(0)
+    torch.nn.init.normal_(method.teacher.tagger.head.weight)
+    labeled, raw = method.batcher.batch(LABELED["en"][:4], labeled=True), method.batcher.batch(RAW["en"], labeled=False)
+    taught: list[Tensor] = []
+    against = PseudoLabels.against
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PseudoLabels, "against", lambda self, *a, **k: (taught.append(self.tag_ids_BT), against(self, *a, **k))[1])
+        method.step(labeled, raw, Key(0, "interact", 0))
+    assert torch.equal(method.said.tag_ids_BT[raw.token_mask_BT], taught[0][raw.token_mask_BT])
+    most = method.teacher.passes(Key(0, "x", 0), "x", Pass(raw, dropout=False, graph=False))[0].argmax(-1)
+    assert not torch.equal(method.said.tag_ids_BT[raw.token_mask_BT], most[raw.token_mask_BT])
 
 
 def test_the_labeling_pass_with_and_without_dropout() -> None:

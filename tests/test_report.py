@@ -18,8 +18,9 @@ from fewtag.evaluation import count_errors, evaluate
 from fewtag.evaluation.confusion import NONE, confusion
 from fewtag.experiments.error_views import best_cases, worst_cases
 from fewtag.experiments.page import Code, Facts, Figures, Marked, Piece, Reading, Section, Table, Text, render
-from fewtag.experiments.record import Record
+from fewtag.experiments.record import Record, _lines
 from fewtag.experiments.run_report import run_page, write_report
+from fewtag.training.journal import Journal, read_events
 from pages import CHROMIUM, EVIL, Reader, measured
 from test_floors import WITHOUT_TORCH
 
@@ -152,6 +153,16 @@ def test_hostile_text_stays_text(a_run: Path) -> None:
     assert "script" not in {tag for tag, _ in read.tags} and "b" not in {tag for tag, _ in read.tags}
     assert EVIL in read.text  # shown, not run
     assert html.escape(EVIL, quote=False) in page or html.escape(EVIL) in page
+
+
+def test_a_text_may_hold_any_separator_of_lines(tmp_path: Path) -> None:
+    """Python takes U+2028 and its kin for ends of lines, JSON does not."""
+    path = tmp_path / "events.jsonl"
+    journal = Journal(path)
+    journal.write("note", text="a\u2028b\u0085c")
+    journal.close()
+    assert [event["text"] for event in read_events(path)] == ["a\u2028b\u0085c"]
+    assert [line["text"] for line in _lines(path)] == ["a\u2028b\u0085c"]
 
 
 def test_nothing_is_asked_of_a_network(a_run: Path) -> None:

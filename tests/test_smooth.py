@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def descended(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def distilling(weight: float) -> Callable[..., dict[str, Tensor]]:
     student, *members = learners("student", "member-1", "member-2")
-    return distill_step(student, members, DistillConfig(weight_adversary=weight))
+    return distill_step(student, partial(mean_of, members), DistillConfig(weight_adversary=weight))
 
 
 def bond(weight: float) -> Callable[..., dict[str, Tensor]]:
@@ -65,7 +66,7 @@ def test_the_mean_of_the_members_is_what_is_reweighted() -> None:
     student, *members = learners("student", "member-1", "member-2")
     batcher = student.tagger.batcher
     labeled, raw = batcher.batch(LABELED["en"][:3], labeled=True), batcher.batch(RAW["en"][:3], labeled=False)
-    told = distill_step(student, members, DistillConfig(labels="reweighted"))(labeled, raw, KEY)
+    told = distill_step(student, partial(mean_of, members), DistillConfig(labels="reweighted"))(labeled, raw, KEY)
     probs_NC = mean_of(members, raw, KEY)[raw.token_mask_BT].double()
     squared_NC = probs_NC**2 / probs_NC.sum(0)
     target_NC = squared_NC / squared_NC.sum(-1, keepdim=True)

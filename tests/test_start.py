@@ -58,6 +58,16 @@ def test_its_weights_are_taken_and_its_costs_counted(shop: Path, multi: Path, tm
     assert all(torch.allclose(a[name], b[name], atol=1e-12) for name in a)
 
 
+def test_the_time_that_a_start_took_is_not_the_new_runs(shop: Path, multi: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    shutil.copytree(multi, start)
+    metrics = json.loads((start / "metrics.json").read_text())
+    (start / "metrics.json").write_text(json.dumps({**metrics, "seconds": 3600.0}))
+    result = train(shop, tmp_path / "run", method="metats", train__start=str(start), train__max_time="60s", **LESS)
+    assert result.seconds > 3600 and not [note for note in result.notes if "ended the stages" in note]
+    assert result.steps == metrics["steps"] + 12 + 6
+
+
 def test_it_resumes_to_the_bit_without_its_start(shop: Path, multi: Path, tmp_path: Path) -> None:
     settings = {**LESS, "method": "metats", "train__checkpoint_seconds": 0.0}
     start = tmp_path / "start"

@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from fewtag.data.corpus import Corpus
 from fewtag.data.formats import FORMATS
-from fewtag.errors import ConfigError
+from fewtag.errors import ConfigError, DataError
 from fewtag.text import Sentence
 from fewtag.training.checkpoint import same
 from fewtag.training.drive import Interrupted
@@ -140,6 +141,26 @@ def test_nothing_is_overwritten_without_force(data: Path, whole: Path) -> None:
         run(config(data), whole)
 
 
+def test_force_replaces_runs_and_nothing_else(data: Path, tmp_path: Path) -> None:
+    """Somebody else's config.toml does not make a folder ours."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.txt").write_text("precious")
+    (tmp_path / "config.toml").write_text("a = 1")
+    with pytest.raises(ConfigError, match="which no run of fewtag wrote"):
+        run(config(data, "supervised-multi"), tmp_path, force=True)
+    assert (tmp_path / "model" / "mine.txt").read_text() == "precious" and (tmp_path / "config.toml").read_text() == "a = 1"
+
+
+def test_a_run_stopped_before_it_had_begun_is_told_so(data: Path, tmp_path: Path) -> None:
+    whole = config(data, "supervised-multi")
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(whole, {}, {}, force=False)
+    (folder.path / "data.json").unlink()  # the last that it writes
+    with pytest.raises(ConfigError, match="there is nothing to resume; use --force"):
+        run(whole, folder.path, resume=True)
+    assert run(whole, folder.path, force=True).dev.average_f1 >= 0
+
+
 def test_resuming_a_finished_run_returns_it(data: Path, whole: Path) -> None:
     before = weights_of(whole)
     result = run(resume_config(whole), whole, resume=True)
@@ -170,6 +191,35 @@ def test_single_is_one_tagger_per_language(data: Path, tmp_path: Path) -> None:
 def test_max_time_ends_a_run_early_and_still_delivers(data: Path, tmp_path: Path) -> None:
     result = run(config(data, max_time="0.001s"), tmp_path / "short")
     assert result.steps < 10 and (tmp_path / "short" / "model" / "model.safetensors").exists()
+
+
+def test_the_time_of_a_run_is_shared_by_the_languages(data: Path, tmp_path: Path) -> None:
+    result = run(config(data, "supervised-single", max_time="6s"), tmp_path / "shared")
+    own = {path.parent.name: path.read_text() for path in (tmp_path / "shared" / "languages").glob("*/config.toml")}
+    assert result.steps and len(own) == 2 and all('max_time = "3s"' in text for text in own.values())
+
+
+def test_a_tagger_of_its_own_needs_a_dev_set_of_its_own(data: Path, tmp_path: Path) -> None:
+    corpus = Corpus.from_dir(data)
+    del corpus.sentences["no"]["dev"]
+    corpus.sentences["no"]["train"] = corpus.sentences["no"]["train"][:1]  # of which no dev set can be cut
+    with pytest.raises(DataError, match="no has labeled sentences and no dev set"):
+        run(config(data, "supervised-single"), tmp_path / "single", corpus=corpus)
+
+
+def test_what_time_cut_short_is_still_told_after_a_resume(data: Path, tmp_path: Path) -> None:
+    calls = iter([False, False, True])
+    short = config(data, max_time="0.001s")
+    with pytest.raises(Interrupted):
+        run(short, tmp_path / "cut", interrupted=lambda: next(calls))
+    resumed = run(short, tmp_path / "cut", resume=True)
+    assert [note for note in resumed.notes if "ended the stages warm-up, interact" in note], resumed.notes
+
+
+@pytest.mark.parametrize("wrong", [{"betas": (0.9, 2.0)}, {"clip_threshold": 0.0}, {"clip_target": -1.0}])
+def test_an_optimizer_that_cannot_be_is_refused(data: Path, wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        config(data, **wrong)
 
 
 def test_metats_without_raw_text_is_refused(data: Path, tmp_path: Path) -> None:

@@ -84,6 +84,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(4)
     except Exception:
         traceback.print_exc()
         print("error: this is a fault in fewtag, not in your input; please report the lines above", file=sys.stderr)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fewtag.cli.extras import need_training
+from fewtag.cli.settings import languages_of
 from fewtag.data.corpus import Corpus
 from fewtag.data.formats import FORMATS
 from fewtag.data.formats.scheme import place_of
@@ -35,7 +36,7 @@ def check(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Check a data folder: counts, problems with file and line, and whether any entity gets lost. Exits 3 on errors."""
-    corpus = Corpus.from_dir(dir, languages=tuple(languages.split(",")) if languages else None, arrays=not fix)
+    corpus = Corpus.from_dir(dir, languages=languages_of(languages), arrays=not fix)
     find_oddities(corpus)
     counts = ledger(corpus, _windows(encoder) if encoder else None)
     table = statistics(corpus)

@@ -12,6 +12,7 @@ import typer
 
 from fewtag.cli.board import BoardDisplay
 from fewtag.cli.extras import need_training
+from fewtag.cli.settings import languages_of
 from fewtag.cli.stopping import StopRequest
 from fewtag.config import from_environment, merge, overrides, read_toml
 from fewtag.errors import ConfigError, FewtagError
@@ -63,11 +64,14 @@ def compare(
     Example: fewtag compare data --methods supervised-multi,smooth-ensemble,supervised-full --labeled 1%,5% --seeds 5 -j 2 -o runs/compare
     """
     need_training()
-    from fewtag.experiments.plan import chosen_methods
+    from fewtag.experiments.plan import chosen_methods, without_varied
 
-    settings = merge(merge(read_toml(config) if config else {}, from_environment()), overrides(set_ or []))
-    if languages:
-        settings = merge(settings, {"data": {"languages": languages}})
+    from_file, unused = without_varied(read_toml(config) if config else {})
+    if unused and not quiet:
+        print(f"  note: a comparison varies {', '.join(unused)}; what {config} says of them is not used", file=sys.stderr)
+    settings = merge(merge(from_file, from_environment()), overrides(set_ or []))
+    if languages is not None:
+        settings = merge(settings, {"data": {"languages": languages_of(languages)}})
     compared(
         dirs,
         out,

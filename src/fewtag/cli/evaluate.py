@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from fewtag.cli.extras import need_training
+from fewtag.cli.settings import languages_of
 from fewtag.errors import BelowThresholdError, ConfigError, DataError, unknown
 
 
@@ -43,7 +44,7 @@ def evaluate(
     from fewtag.training.scoring import predict_all, report_on
 
     tagger = load(model, device=str(pick_device(device)))
-    corpus = Corpus.from_dir(dir, languages=tuple(languages.split(",")) if languages else None)
+    corpus = Corpus.from_dir(dir, languages=languages_of(languages))
     corpus.problems.raise_for_errors()
     sentences = {language: some for language, some in corpus.split(split).items() if some}
     without = [language for language in corpus.languages if language not in sentences]

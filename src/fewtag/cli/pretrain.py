@@ -9,7 +9,7 @@ import typer
 
 from fewtag.cli.display import Display
 from fewtag.cli.extras import need_training
-from fewtag.cli.settings import resumed_config, run_config
+from fewtag.cli.settings import languages_of, resumed_config, run_config
 from fewtag.cli.stopping import StopRequest
 from fewtag.errors import ConfigError
 
@@ -51,7 +51,7 @@ def pretrain(
     flags: dict[str, Any] = {
         "tagger.encoder": encoder,
         "pretraining.steps": steps,
-        "data.languages": tuple(languages.split(",")) if languages else None,
+        "data.languages": languages_of(languages),
         "train.seed": seed,
         "train.device": device,
     }

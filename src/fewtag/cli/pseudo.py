@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from fewtag.cli.extras import need_training
+from fewtag.cli.settings import languages_of
 from fewtag.errors import ConfigError
 
 
@@ -49,7 +50,7 @@ def pseudo(
     from fewtag.experiments.two_readings import two_readings
 
     record = Record.load(run)
-    wanted = tuple(each.strip() for each in languages.split(",")) if languages else ()
+    wanted = languages_of(languages) or ()
     course = found = None
     try:
         course = course_of(record, languages=wanted, worst=worst, data_dir=data)

@@ -59,3 +59,17 @@ def run_config(file: Path | None, pairs: Sequence[str], flags: dict[str, Any], f
         if value is not None:
             values = merge(values, nest(key, value))
     return build(RunConfig, values, str(file) if file else "configuration")
+
+
+def languages_of(text: str | None) -> tuple[str, ...] | None:
+    """The languages of ``--langs``; None where it was not given.
+
+    Raises:
+        ConfigError: when it names none.
+    """
+    if text is None:
+        return None
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise ConfigError(f"--langs {text!r} names no language; write de,fr")
+    return found

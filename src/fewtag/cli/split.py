@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fewtag.cli.settings import languages_of
 from fewtag.data.corpus import Corpus, data_files
 from fewtag.data.formats import FORMATS
 from fewtag.data.low_resource import LowResource
@@ -31,7 +32,7 @@ def split(
         raise ConfigError(f"{out} is the data folder itself, and its labels would be lost; choose another -o")
     if out.exists() and any(out.iterdir()) and not force:
         raise ConfigError(f"{out} is not empty; use --force to replace the data files in it")
-    chosen = tuple(languages.split(",")) if languages else None
+    chosen = languages_of(languages)
     corpus = Corpus.from_dir(dir, languages=chosen)
     corpus.problems.raise_for_errors()
     data = LowResource.sample(corpus, labeled=labeled, seed=seed)

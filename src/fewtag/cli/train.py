@@ -9,7 +9,7 @@ import typer
 
 from fewtag.cli.display import Display
 from fewtag.cli.extras import need_training
-from fewtag.cli.settings import resumed_config, run_config
+from fewtag.cli.settings import languages_of, resumed_config, run_config
 from fewtag.cli.stopping import StopRequest
 from fewtag.errors import ConfigError, FewtagError
 
@@ -60,7 +60,7 @@ def train(
     flags: dict[str, Any] = {
         "method.name": method,
         "tagger.encoder": encoder,
-        "data.languages": tuple(languages.split(",")) if languages else None,
+        "data.languages": languages_of(languages),
         "data.labeled": labeled,
         "train.seed": seed,
         "train.device": device,

@@ -10,7 +10,7 @@ import typer
 
 from fewtag.cli.display import Display
 from fewtag.cli.extras import need_training
-from fewtag.cli.settings import run_config
+from fewtag.cli.settings import languages_of, run_config
 from fewtag.cli.stopping import StopRequest
 from fewtag.config import build, overrides
 
@@ -52,7 +52,7 @@ def tune(
     flags: dict[str, Any] = {
         "method.name": method,
         "tagger.encoder": encoder,
-        "data.languages": tuple(languages.split(",")) if languages else None,
+        "data.languages": languages_of(languages),
         "data.labeled": labeled,
         "train.seed": seed,
     }

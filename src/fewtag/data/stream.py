@@ -74,6 +74,7 @@ class Stream:
             unlabeled at all); ambiguity A23.
         mixed: draw labeled sentences of all languages at once, each once per epoch; unlabeled ones are of one language all the same.
         weights: by language, multiplies how often it is drawn; 1 where none is given.
+        purpose: labeled sentences come in an order of its own.
 
     Raises:
         ConfigError: when there is nothing to draw from.
@@ -90,6 +91,7 @@ class Stream:
         exponent: float = 0.5,
         mixed: bool = False,
         weights: Mapping[str, float] = {},
+        purpose: str = "labeled",
     ) -> None:
         self._seed, self._sizes, self._mixed = seed, (batch_size, unlabeled_batch_size), mixed
         use_raw = unlabeled_batch_size > 0 and any(unlabeled.values())
@@ -102,7 +104,7 @@ class Stream:
         self._edges = np.cumsum(shares / shares.sum())
         everything = [s for language in sorted(labeled) for s in labeled[language]]
         self._mix = _Pool(everything, (seed, "mixed"))
-        self._labeled = {lang: _Pool(some, (seed, "labeled", lang)) for lang, some in labeled.items() if some}
+        self._labeled = {lang: _Pool(some, (seed, purpose, lang)) for lang, some in labeled.items() if some}
         raw = unlabeled if use_raw else {}
         self._unlabeled = {lang: _Pool(some, (seed, "unlabeled", lang), raw=True) for lang, some in raw.items() if some}
         self._before = [np.zeros(len(self.languages), dtype=np.int64)]  # draws of each language before block i

@@ -11,6 +11,7 @@ from fewtag.config import merge, nest
 from fewtag.data.corpus import Corpus
 from fewtag.data.files import write_text
 from fewtag.errors import ConfigError
+from fewtag.evaluation.bootstrap import check_resamples
 from fewtag.experiments import render
 from fewtag.experiments.claims import RESAMPLES, compare_groups
 from fewtag.experiments.compare_page import compare_page
@@ -106,6 +107,7 @@ def compare(
     """
     methods = [*(name for name, each in METHODS.items() if not each.uses_raw_text), DEFAULT] if methods is None else methods
     more_rows = [variant(each) if isinstance(each, str) else each for each in variants]
+    check_resamples(bootstrap)
     out, values = Path(out), dict[str, Any]()
     for key, value in (settings or {}).items():
         values = merge(values, nest(key.replace("__", "."), value) if not isinstance(value, Mapping) else {key: value})
@@ -184,7 +186,7 @@ def _data(
     folders = [Path(data)] if isinstance(data, (str, Path)) else [Path(each) for each in data]
     runner = engine_of(engine, jobs)
     languages = dict(settings.get("data", {})).get("languages") or None
-    languages = languages.split(",") if isinstance(languages, str) else languages
+    languages = [each.strip() for each in languages.split(",")] if isinstance(languages, str) else languages
     corpora = {folder.resolve().name: Corpus.from_dir(folder, languages=languages, arrays=True) for folder in folders}
     for corpus in corpora.values():
         corpus.problems.raise_for_errors()

@@ -24,7 +24,7 @@ from fewtag.errors import ConfigError
 from fewtag.experiments.forecast import Forecast, forecast
 from fewtag.experiments.saturation import Curve
 from fewtag.text.sentence import Sentence
-from fewtag.training.folder import digest_of
+from fewtag.training.folder import RunFolder, digest_of
 from fewtag.training.prepare import choose_method, sample
 from fewtag.training.result import RunResult
 from fewtag.training.run import run
@@ -199,8 +199,8 @@ def look_ahead(found: Sequence[Measurement], plan: CurveConfig, method: str, con
 
 def _one(config: RunConfig, data: LowResource, corpus: Corpus, out: Path, share: float, interrupted: Callable[[], bool]) -> RunResult:
     folder = out / "runs" / f"{digest_of(config)}-{100 * share:g}"
-    begun = (folder / "config.toml").exists()
-    return run(config, folder, corpus=corpus, data=data, resume=begun, interrupted=interrupted)
+    begun = RunFolder(folder).is_begun()
+    return run(config, folder, corpus=corpus, data=data, resume=begun, force=not begun, interrupted=interrupted)
 
 
 def _labeled(result: RunResult) -> dict[str, list[str]]:

@@ -129,6 +129,19 @@ def plan(
     return cells
 
 
+def without_varied(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Settings without those that a grid varies, and the names of these: a file is written for one run, too.
+
+    Args:
+        settings: nested, as a file has them.
+    """
+    left = {room: dict(keys) if isinstance(keys, Mapping) else keys for room, keys in settings.items()}
+    gone = [key for key in _VARIED if key.split(".")[1] in dict(left.get(key.split(".")[0]) or {})]
+    for room, name in (key.split(".") for key in gone):
+        del left[room][name]
+    return left, gone
+
+
 def _refuse_varied(settings: Mapping[str, Any]) -> None:
     set_too = [key for key in _VARIED if key.split(".")[1] in dict(settings.get(key.split(".")[0], {}))]
     if set_too:

@@ -102,6 +102,10 @@ def tune(
         _work_together(job, jobs, listener, interrupted)
     best = study.best()
     if best is None:
+        ended = study.trials("complete", "pruned")
+        if len(ended) >= plan.trials and not interrupted():
+            why = sorted({str(trial.user_attrs.get("why", "pruned")) for trial in ended})
+            raise ConfigError(f"all {len(ended)} trials ended without a score ({'; '.join(why)}); give more --trials, or --force")
         stopped = "stopped" if interrupted() else f"ended ({study.counts() or 'no trial began'})"
         raise Interrupted(f"{stopped} before a trial was finished; the same command goes on")
     found = Tuned(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from fewtag.config import Config
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class LearnerConfig(Config):
@@ -14,12 +16,12 @@ class LearnerConfig(Config):
 
     lr: PositiveFloat | Literal["auto"] = "auto"  # auto: what the encoder is usually trained with
     head_lr: PositiveFloat | Literal["auto", "same"] = "auto"  # prototype: ten times the encoder's helps a pre-trained one
-    betas: tuple[float, float] = (0.9, 0.999)  # Kingma and Ba 2015
+    betas: tuple[Beta, Beta] = (0.9, 0.999)  # Kingma and Ba 2015
     epsilon: NonNegativeFloat = 1e-8
     weight_decay: NonNegativeFloat = 0.0  # A28: plain Adam
     clip_norm: Literal[1, 2] = 2  # A20: the printed text clips the 1-norm
-    clip_threshold: float = 1.0  # a norm above this ...
-    clip_target: float = 1.0  # ... is rescaled to this
+    clip_threshold: PositiveFloat = 1.0  # a norm above this ...
+    clip_target: PositiveFloat = 1.0  # ... is rescaled to this
     head_first: NonNegativeInt = 0  # steps at the start of a stage in which only the head learns (linear probing first, Kumar et al. 2022)
     # Decay of a moving average of the weights, which is then what others get to see: evaluation, copies, who gets the tagger.
     # 0: none, as in the paper; LOG.md 2026-11-26 has what it brings.

@@ -105,6 +105,10 @@ METHODS: dict[str, Row] = {
     "smooth-ensemble": Row(
         Ensemble, EnsembleConfig, "sampled", True, "the ensemble's confident soft labels beside VAT", _SMOOTH, guard=True
     ),
+    "mixed-ensemble": Row(
+        Ensemble, EnsembleConfig, "sampled", True, "smooth-ensemble with members of two encoders: the run's, the built-in one",
+        {**_SMOOTH, "members": 2, "compact_members": 2, "say": "by-dev"}, guard=True,
+    ),
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
@@ -62,6 +63,7 @@ class CoTeaching(Method):
         assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "co-teaching needs both kinds of text"
         c, mask_BT = self.config, unlabeled.token_mask_BT
         told: dict[str, Tensor] = {}
+        kept: list[Tensor] = []
         said = [each.passes(key, "pseudo", Pass(unlabeled, dropout=False, graph=False))[0] for each in self.averages]
         agreed_BT = mask_BT & (said[0].argmax(-1) == said[1].argmax(-1))
         self.said = Said.of(unlabeled, said[1])  # what the first student is taught
@@ -74,8 +76,8 @@ class CoTeaching(Method):
             student.descend(sup + c.weight_raw * taught)
             follow(average, student, key.step, c.decay)
             told |= {f"supervised {student.name}": sup.detach(), f"taught {student.name}": taught.detach()}
-            told["kept"] = share(kept_BT, mask_BT)
-        return {**told, "agreement": share(agreed_BT, mask_BT)}
+            kept.append(share(kept_BT, mask_BT))
+        return {**told, "kept": torch.stack(kept).mean(), "agreement": share(agreed_BT, mask_BT)}
 
     def stages(self) -> list[Stage]:
         alone = [

@@ -31,34 +31,42 @@ class DistillConfig(Config):
     adversary: AdversaryConfig = AdversaryConfig()
 
 
-def mean_of(members: Sequence[Learner], batch: Batch, key: Key) -> Tensor:
+def mean_of(
+    members: Sequence[Learner], batch: Batch, key: Key, others: Sequence[Learner] = (), weights: Sequence[float] | None = None
+) -> Tensor:
     """probs_BTC: the mean of the members' distributions, in evaluation mode, a constant.
 
     Args:
         members: at least one.
         batch: what to tag.
         key: of this step.
+        others: members that have the batch's second encoder.
+        weights: of all, in this order, with a sum of 1; None: all alike.
     """
-    each = [member.passes(key, "pseudo", Pass(batch, dropout=False, graph=False))[0] for member in members]
-    return torch.stack([precise(logits_BTC).softmax(-1) for logits_BTC in each]).mean(0)
+    asked = [(member, batch) for member in members] + [(other, batch.for_second()) for other in others]
+    each = [member.passes(key, "pseudo", Pass(own, dropout=False, graph=False))[0] for member, own in asked]
+    probs_MBTC = torch.stack([precise(logits_BTC).softmax(-1) for logits_BTC in each])
+    if weights is None:
+        return probs_MBTC.mean(0)
+    return torch.einsum("m,mbtc->btc", probs_MBTC.new_tensor(weights), probs_MBTC)
 
 
 def distill_step(
-    student: Learner, members: Sequence[Learner], config: DistillConfig, tell: Callable[[Said], None] | None = None
+    student: Learner, ask: Callable[[Batch, Key], Tensor], config: DistillConfig, tell: Callable[[Said], None] | None = None
 ) -> Callable[..., dict[str, Tensor]]:
-    """The step in which the student takes one descent on what the members say together of raw text, and on labels.
+    """The step in which the student takes one descent on what its teachers say together of raw text, and on labels.
 
     Args:
         student: who learns.
-        members: who are asked; they do not change.
-        config: what is made of their mean distribution.
+        ask: gives probs_BTC of a raw batch.
+        config: what is made of them.
         tell: is told the pseudo-labels of each step.
     """
     c = config
 
     def step(labeled: Batch | None, unlabeled: Batch | None, key: Key, judge: Batch | None = None) -> dict[str, Tensor]:
         assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "distillation needs both kinds of text"
-        mean_BTC, mask_BT = mean_of(members, unlabeled, key), unlabeled.token_mask_BT
+        mean_BTC, mask_BT = ask(unlabeled, key), unlabeled.token_mask_BT
         pseudo = label(c.labels, mean_BTC.log(), mask_BT, c.label_threshold)  # log p is a logit
         if tell is not None:
             tell(Said.of(unlabeled, mean_BTC))

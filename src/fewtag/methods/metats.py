@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
@@ -26,7 +27,7 @@ from fewtag.learning.noise import GaussianNoise
 from fewtag.learning.parallel import share
 from fewtag.learning.pseudo_labels import confident, label, scaled, sharpen
 from fewtag.learning.seeding import Key
-from fewtag.methods.distill import DistillConfig, distill_step
+from fewtag.methods.distill import DistillConfig, distill_step, mean_of
 from fewtag.methods.method import Fold, Method, Said, Stage
 from fewtag.methods.supervised import supervised_step
 from fewtag.tagger.batch import Batch
@@ -151,7 +152,7 @@ class MetaTS(Method):
         reg = self._regularization(clean_BTC, noised_BTC, keep_BT, mask_BT)  # L_reg
         meta = told.meta(clean_BTC, pseudo)  # L_meta; a scalar has no gradient through soft labels (A32)
         worst = mean_worst(teacher, unlabeled, key, "worst", c.adversary, c.weight_teacher_adversary)
-        self.said = Said.of(unlabeled, clean_BTC, told.mean(pseudo))
+        self.said = Said.of(unlabeled, clean_BTC, told.mean(pseudo), pseudo.tag_ids_BT)
         norms = self._norms(key, supervised=sup, regularization=c.weight_reg * reg, meta=c.weight_meta * meta)
         # L_T = L_sup + L_reg + L_meta
         teacher.descend(sup + c.weight_reg * reg + c.weight_meta * meta + c.weight_teacher_adversary * worst)
@@ -196,7 +197,7 @@ class MetaTS(Method):
         if not c.folds:
             return [*self._round("", None, 1.0), *([finetune] if c.finetune else [])]
         rounds = [stage for k in range(c.folds) for stage in self._round(f"-{k + 1}", Fold(k, c.folds), 1 / c.folds)]
-        together = distill_step(self.student, self.members, DistillConfig(label_smoothing=c.label_smoothing))
+        together = distill_step(self.student, partial(mean_of, self.members), DistillConfig(label_smoothing=c.label_smoothing))
         distill = Stage("distill", together, self.student, "both", False, self._begin_distillation, True, "semi_supervised")
         return [*rounds, distill, *([finetune] if c.finetune else [])]
 

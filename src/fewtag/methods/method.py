@@ -9,10 +9,11 @@ from typing import Any, Concatenate
 
 from torch import Tensor
 
+from fewtag.encoders.encoder import Encoder
 from fewtag.learning.average import Blend
 from fewtag.learning.learner import Learner
 from fewtag.learning.seeding import Key
-from fewtag.tagger.batch import Batch, Window
+from fewtag.tagger.batch import Batch, Batcher, Window
 
 Step = Callable[Concatenate[Batch | None, Batch | None, Key, ...], dict[str, Tensor]]
 
@@ -65,6 +66,8 @@ class Stage:
         raw_batch: raw sentences a step; None: the run's.
         heard: labeled sentences of the batch that judges, drawn apart; 0: as many as a step learns from.
         rivals: other learners that are scored beside ``scored``; the best of all that a run has seen can be delivered.
+        deliverable: whether the scored tagger may be what the run delivers; one with another encoder may not.
+        ended: is told the best dev score as the stage ends.
     """
 
     name: str
@@ -81,6 +84,8 @@ class Stage:
     rivals: tuple[Learner | Blend, ...] = ()
     evaluated: bool = True
     raw_batch: int | None = None
+    deliverable: bool = True
+    ended: Callable[[float], None] = lambda score: None
 
     @property
     def has_judge(self) -> bool:
@@ -103,9 +108,9 @@ class Said:
     feedback: Tensor | None = None
 
     @classmethod
-    def of(cls, unlabeled: Batch, probs_BTC: Tensor, feedback: Tensor | None = None) -> Said:
-        """Of probabilities or logits, the highest of each token."""
-        return cls(unlabeled.windows, probs_BTC.detach().argmax(-1), feedback)
+    def of(cls, unlabeled: Batch, probs_BTC: Tensor, feedback: Tensor | None = None, tag_ids_BT: Tensor | None = None) -> Said:
+        """The tags that were taught, or of probabilities or logits the highest of each token."""
+        return cls(unlabeled.windows, probs_BTC.detach().argmax(-1) if tag_ids_BT is None else tag_ids_BT, feedback)
 
 
 class Method(ABC):
@@ -113,9 +118,11 @@ class Method(ABC):
 
     Attributes:
         said: pseudo-labels of the last step, where it had any.
+        second: the encoder of those of its networks that have another one than the rest; batches are packed for both.
     """
 
     said: Said | None = None
+    second: Encoder | None = None
 
     @abstractmethod
     def stages(self) -> list[Stage]:
@@ -129,6 +136,12 @@ class Method(ABC):
     @abstractmethod
     def delivered(self) -> Learner:
         """The learner whose tagger is the result."""
+
+    @property
+    def batcher(self) -> Batcher:
+        """What packs its batches."""
+        tagger = self.delivered.tagger
+        return tagger.batcher if self.second is None else Batcher(tagger.encoder, tagger.tag_set, second=self.second)
 
     def start_from(self, encoder: Mapping[str, Tensor]) -> None:
         """Give every network another encoder to start from, before the first stage.

@@ -154,6 +154,10 @@ class Pretrained(WordGuessing):
         return self.inner.delivered
 
     @property
+    def second(self) -> Encoder | None:  # type: ignore[override]
+        return self.inner.second
+
+    @property
     def said(self) -> Said | None:
         return self.inner.said
 

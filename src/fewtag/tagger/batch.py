@@ -41,6 +41,7 @@ class Batch:
         token_mask_BT: True for tokens that count (real, and this window's own).
         tag_ids_BT: gold tags, ``IGNORED`` elsewhere; None when the sentences are unlabeled. Raw text can hold no gold tag here.
         windows: which part of which sentence each row is.
+        second: the same rows as another encoder reads them, where a method has networks with another one.
     """
 
     language: str
@@ -48,6 +49,7 @@ class Batch:
     token_mask_BT: Tensor
     tag_ids_BT: Tensor | None
     windows: tuple[Window, ...]
+    second: Inputs | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -56,7 +58,13 @@ class Batch:
             inputs=self.inputs.to(device),
             token_mask_BT=self.token_mask_BT.to(device),
             tag_ids_BT=None if self.tag_ids_BT is None else self.tag_ids_BT.to(device),
+            second=None if self.second is None else self.second.to(device),
         )
+
+    def for_second(self) -> Batch:
+        """The same batch for a network with the other encoder."""
+        assert self.second is not None, "this batch was made for one encoder"
+        return replace(self, inputs=self.second, second=None)
 
 
 def plan_windows(positions: Sequence[int] | np.ndarray, limit: int, sentence: int = 0) -> list[Window]:
@@ -107,13 +115,15 @@ class Batcher:
         encoder: gives sub-words and packs them.
         tag_set: numbers the tags.
         remember: how many sentences' sub-words to keep, for corpora read many times; 0 for streams.
+        second: another encoder that the same rows are packed for; windows are cut for the first.
     """
 
-    def __init__(self, encoder: Encoder, tag_set: TagSet, *, remember: int = 100_000) -> None:
+    def __init__(self, encoder: Encoder, tag_set: TagSet, *, remember: int = 100_000, second: Encoder | None = None) -> None:
         self.encoder = encoder
         self.tag_set = tag_set
         self.remember = remember
         self._known: dict[tuple[str, ...], Subwords] = {}
+        self._second = None if second is None else Batcher(second, tag_set, remember=remember)
 
     def subwords(self, sentences: Sequence[Sentence]) -> list[Subwords]:
         """Sub-words of each sentence, tokenized in one call where they are new."""
@@ -169,6 +179,10 @@ class Batcher:
                 if tags is None:
                     raise ValueError(f"sentence {sentences[window.sentence].id!r} has no tags but is in a labeled batch")
                 tag_ids[row, own] = [self.tag_set.id_of[tag] for tag in tags[window.keep_start : window.keep_end]]
+        second = None
+        if self._second is not None:
+            units = self._second.subwords(sentences)
+            second = self._second.encoder.pack([units[w.sentence].slice(w.start, w.end) for w in windows])
         languages = {sentences[w.sentence].language for w in windows}
         return Batch(
             language=languages.pop() if len(languages) == 1 else "mixed",
@@ -176,4 +190,5 @@ class Batcher:
             token_mask_BT=torch.from_numpy(mask),
             tag_ids_BT=None if tag_ids is None else torch.from_numpy(tag_ids),
             windows=tuple(windows),
+            second=second,
         )

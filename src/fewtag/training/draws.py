@@ -40,7 +40,7 @@ def split(labeled: Sequence[Sentence], language: str, seed: int, fold: Fold) -> 
 
 
 class Draws:
-    """Batches as a pure function of (seed, stage, step).
+    """Batches as a pure function of (seed, kind of stage, step): stages that draw the same kinds of text see it in the same order.
 
     Args:
         data: labeled and unlabeled sentences by language.
@@ -124,5 +124,6 @@ class Draws:
                 exponent=self._exponent,
                 weights=self._weights if unlabeled else {},
                 mixed=stage.mixed and not heard,
+                purpose="heard" if heard and stage.fold is None else "labeled",  # a fold's sentences are others anyway
             )
         return self._streams[name]

@@ -52,7 +52,7 @@ class Drive:
             use_granted(self.method.delivered.tagger.encoder.gains_from_threads)
         self.draw = Draws(
             data,
-            self.method.delivered.tagger.batcher,
+            self.method.batcher,
             seed=config.train.seed,
             batch_size=config.train.batch_size,
             unlabeled_batch_size=config.train.unlabeled_batch_size or config.train.batch_size * row(name).raw_per_labeled,
@@ -63,6 +63,7 @@ class Drive:
         self.position = Position()
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.seconds = 0.0
+        self.given_seconds = 0.0  # of these, what a start cost: max_time is for what this run does itself
         self.limit = parse_time(config.train.max_time)
         self.cut_short: list[str] = []  # stages that max_time ended
         self.verdict = ""  # of the guard
@@ -80,6 +81,7 @@ class Drive:
         first.scored.take_over(start.weights)
         self.position.begun = self.position.given = True
         self.position.total_steps, self.position.passes, self.seconds = start.steps, start.passes, start.seconds
+        self.given_seconds = start.seconds
 
     def restore(self) -> int:
         """Go back to the newest checkpoint; returns how much of the journal it covers."""
@@ -89,7 +91,9 @@ class Drive:
         self.method.restore(state["method"])
         self.position = Position.restored(state["position"])
         self.seconds = float(state["seconds"])
+        self.given_seconds = float(state["given_seconds"])
         self.verdict = str(state["verdict"])
+        self.cut_short = list(state["cut_short"])
         self.traced = int(state["traced"])
         return int(state["journal"])
 
@@ -99,8 +103,10 @@ class Drive:
             "method": self.method.state(),
             "position": self.position.state(),
             "seconds": seconds,
+            "given_seconds": self.given_seconds,
             "journal": journal.size,
             "verdict": self.verdict,
+            "cut_short": self.cut_short,
             "traced": self.pseudo.size if self.pseudo else self.traced,
         }
         self.checkpoints.save(self.position.total_steps * 10 + self.position.stage, state)
@@ -117,6 +123,11 @@ class Drive:
         most = self.position.step + max(1, math.ceil(left / _CHEAPEST_STEP))
         return Budget(most, usual.evaluate_every, patience=most)
 
+    def _end(self) -> float:
+        """Share of ``max_time`` that has passed when the current stage ends; a stage that was given needs none."""
+        given = self.ends[0] if self.given_seconds else 0.0
+        return (self.ends[self.position.stage] - given) / (1 - given)
+
     def is_spent(self) -> bool:
         """Whether the current stage has taken its share of ``train.passes``; the shares are those of ``max_time``."""
         passes = self.config.train.passes
@@ -131,7 +142,7 @@ class Drive:
         config, started, saved_at = self.config, time.monotonic() - self.seconds, time.monotonic()
 
         def out_of_time(stage: Stage) -> bool:
-            late = time.monotonic() - started > self.limit * self.ends[self.position.stage]
+            late = time.monotonic() - started - self.given_seconds > self.limit * self._end()
             if late and stage.name not in self.cut_short:
                 self.cut_short.append(stage.name)
                 self.listener(f"the time of {config.train.max_time} is up for stage {stage.name}; more of it may give a better tagger")

@@ -36,6 +36,13 @@ def versions() -> dict[str, str]:
     return found
 
 
+OWN = (  # what a run writes into its folder, the mark of whose it is last
+    *("checkpoints", "model", "encoder", "predictions", "languages"),
+    *("metrics.json", "events.jsonl", "pseudo.jsonl", "pseudo_labels.json"),
+    *("report.md", "report.html", "config.toml", "data.json", "env.json"),
+)
+
+
 class RunFolder:
     """Paths and files of one run.
 
@@ -78,6 +85,13 @@ class RunFolder:
             what = state if (self.path / "config.toml").exists() else "files"
             raise ConfigError(f"{self.path} already holds {what}; use --resume to go on with it, --force to replace it, or another folder")
 
+    def _is_ours(self) -> bool:
+        """Whether a run of ours wrote what is there, as far as it got."""
+        try:
+            return "fewtag" in json.loads((self.path / "env.json").read_text(encoding="utf-8"))["versions"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
     def begin(self, config: RunConfig, data: dict[str, Any], machine: dict[str, Any], *, force: bool) -> None:
         """Make the folder for a new run.
 
@@ -91,24 +105,25 @@ class RunFolder:
             ConfigError: when something is there already and ``force`` is False.
         """
         self.check(force)
-        if force and (self.path / "config.toml").exists():
+        if self._is_ours():
             self._clear()
+        elif taken := [name for name in OWN if (self.path / name).exists()]:
+            raise ConfigError(f"{self.path} holds {taken[0]}, which no run of fewtag wrote, so it is not replaced; name another folder")
         self.path.mkdir(parents=True, exist_ok=True)
+        # First, for it says whose folder this is
+        self.write_json("env.json", {"versions": versions(), "machine": machine, "command": sys.argv})
         plain = _without_none(config.model_dump(mode="json"))
         write_text(self.path / "config.toml", tomli_w.dumps(plain))
-        self.write_json("env.json", {"versions": versions(), "machine": machine, "command": sys.argv})
         self.write_json("data.json", data)
 
     def _clear(self) -> None:
         import shutil
 
-        for name in ("checkpoints", "model", "encoder", "predictions", "languages"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (
-            *("metrics.json", "events.jsonl", "pseudo.jsonl", "pseudo_labels.json"),
-            *("report.md", "report.html", "config.toml", "data.json", "env.json"),
-        ):
-            (self.path / name).unlink(missing_ok=True)
+        for name in OWN:
+            if (self.path / name).is_dir():
+                shutil.rmtree(self.path / name, ignore_errors=True)
+            else:
+                (self.path / name).unlink(missing_ok=True)
 
     def check_data(self, data: dict[str, Any]) -> None:
         """Refuse to resume on other data.
@@ -116,6 +131,8 @@ class RunFolder:
         Raises:
             ConfigError: naming the first file that changed.
         """
+        if not self.is_begun():
+            raise ConfigError(f"{self.path}: the run was stopped before it had begun, and there is nothing to resume; use --force")
         before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
         if before == json.loads(json.dumps(data)):
             return

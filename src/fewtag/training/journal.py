@@ -46,4 +46,5 @@ class Journal:
 
 def read_events(path: Path) -> list[dict[str, Any]]:
     """Every event of a journal."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = path.read_text(encoding="utf-8").split("\n")  # a text within may hold other line separators
+    return [json.loads(line) for line in lines if line]

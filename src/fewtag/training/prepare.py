@@ -114,7 +114,8 @@ def parse_time(text: str) -> float:
 def tagger_maker(name: str, config: RunConfig, data: LowResource) -> tuple[Callable[[str], Tagger], LearnerConfig]:
     """What makes fresh taggers for a method's roles, and their optimizer's settings.
 
-    Both networks of a pair get the same head (ambiguity A21), members of an ensemble each their own.
+    Both networks of a pair get the same head (ambiguity A21), members of an ensemble each their own; a role that begins with
+    ``compact-`` gets the built-in encoder whatever the run has.
     """
     found, device = row(name), pick_device(config.train.device)
     decoding = found.decoding if config.tagger.decoding == "auto" else config.tagger.decoding
@@ -124,8 +125,10 @@ def tagger_maker(name: str, config: RunConfig, data: LowResource) -> tuple[Calla
     learner = learner.model_copy(update={key: value for key, value in found.learner.items() if key in free})
 
     def make_tagger(role: str) -> Tagger:
-        torch.manual_seed(stable_seed(config.train.seed, "weights", *([role] if role.startswith("member-") else [])))
-        encoder = build_encoder(config.tagger.encoder, max_length=config.tagger.max_length)
+        apart = role.startswith(("member-", "compact-"))
+        torch.manual_seed(stable_seed(config.train.seed, "weights", *([role] if apart else [])))
+        wanted = CompactEncoder.kind if role.startswith("compact-") else config.tagger.encoder
+        encoder = build_encoder(wanted, max_length=config.tagger.max_length)
         languages = sorted(data.labeled)
         tagger = Tagger(encoder, data.tag_set, languages=languages, decoding=decoding, dropout=config.tagger.dropout)
         encoder.bf16 = use_bf16(config.tagger.precision, device, encoder.gains_from_bf16)

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from fewtag.data.corpus import Corpus
 from fewtag.data.low_resource import LowResource
+from fewtag.errors import DataError
 from fewtag.evaluation import Report
 from fewtag.training.deliver import finish
 from fewtag.training.drive import Listener
 from fewtag.training.folder import RunFolder, digest_of
+from fewtag.training.prepare import parse_time
 from fewtag.training.result import RunResult
 from fewtag.training.run_config import RunConfig
 
@@ -32,6 +34,13 @@ def run_single(
     """
     results: dict[str, RunResult] = {}
     languages = [language for language in sorted(data.labeled) if data.labeled[language]]
+    blind = [language for language in languages if not data.dev.get(language)]
+    if blind:
+        raise DataError(
+            f"{blind[0]} has labeled sentences and no dev set, which a tagger of its own needs to know when to stop: "
+            f"give it a dev file, leave {blind[0]} out with --langs, or use --method supervised-multi"
+        )
+    spent = config.train.max_time and f"{parse_time(config.train.max_time) / len(languages):g}s"
     share = None if config.train.passes is None else max(1, config.train.passes // len(languages))
     for language in languages:
         alone = replace(
@@ -46,7 +55,7 @@ def run_single(
             update={
                 "method": {**config.method, "name": "supervised-multi"},
                 "data": config.data.model_copy(update={"languages": (language,)}),
-                "train": config.train.model_copy(update={"passes": share}),
+                "train": config.train.model_copy(update={"passes": share, "max_time": spent}),
             }
         )
         place = folder.path / "languages" / language

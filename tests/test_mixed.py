@@ -1,0 +1,139 @@
+"""Members of two encoders: both read one batch, each has the say its dev score gives it, and what is delivered is of the run's encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import fewtag
+from checkpoints import save_checkpoint
+from fewtag.encoders import CompactEncoder, build_encoder
+from fewtag.learning.learner import Learner
+from fewtag.learning.learner_config import LearnerConfig
+from fewtag.learning.seeding import Key
+from fewtag.methods import METHODS, resolve
+from fewtag.methods.distill import mean_of
+from fewtag.tagger.batch import Batcher
+from fewtag.tagger.tagger import Tagger
+from fewtag.text.sentence import Sentence
+from grids import corpus_folder
+from test_contract import LABELED, RAW, TAG_SET, make_tagger
+
+KEY = Key(0, "distill", 0)
+LONG = Sentence(tuple(f"wort{number}" for number in range(120)), None, "de", "long")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_checkpoint(tmp_path_factory.mktemp("bert"), "bert")
+
+
+def built(checkpoint: Path, **learner: Any) -> Any:
+    def make(role: str) -> Tagger:
+        encoder = make_tagger(role).encoder if role.startswith("compact-") else build_encoder(str(checkpoint))
+        return Tagger(encoder, TAG_SET)
+
+    return METHODS["mixed-ensemble"].method(resolve("mixed-ensemble", {}), make, LearnerConfig(**learner))
+
+
+def test_both_encoders_read_the_same_rows(checkpoint: Path) -> None:
+    """What the second says of a batch is what it says of the same windows packed for it alone; windows are cut for the first."""
+    first, second = Tagger(build_encoder(str(checkpoint)), TAG_SET), make_tagger("compact-1")
+    sentences = [*RAW["en"][:3], LONG, *RAW["de"][:2]]
+    batch = Batcher(first.encoder, TAG_SET, second=second.encoder).batch(sentences, labeled=False)
+    assert len(batch.windows) > len(sentences), "the long sentence needs several windows of the first encoder"
+    second.eval()
+    with torch.no_grad():
+        logits_BTC = second(batch.for_second())
+    assert logits_BTC.shape[:2] == batch.token_mask_BT.shape
+    for row, window in enumerate(batch.windows):
+        tokens = sentences[window.sentence].tokens[window.start : window.end]
+        with torch.no_grad():
+            alone_TC = second(second.batcher.batch([Sentence(tokens, None, "de", "x")], labeled=False))[0]
+        torch.testing.assert_close(logits_BTC[row, : len(tokens)], alone_TC, rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_for_one_encoder_has_nothing_for_a_second() -> None:
+    with pytest.raises(AssertionError, match="one encoder"):
+        make_tagger("any").batcher.batch(RAW["en"][:2], labeled=False).for_second()
+
+
+def test_the_say_of_a_member_is_the_square_of_its_score(checkpoint: Path) -> None:
+    """60, 60, 30 and 30 on dev: 3600 + 3600 + 900 + 900 = 9000, so 0.4, 0.4, 0.1 and 0.1 of the word."""
+    method = built(checkpoint)
+    assert method.weights() is None, "nobody has a score yet"
+    for stage, score in zip(method.stages(), (60.0, 60.0, 30.0, 30.0), strict=False):
+        stage.ended(score)
+    assert method.weights() == pytest.approx([0.4, 0.4, 0.1, 0.1])
+    raw = method.batcher.batch(RAW["en"][:3], labeled=False)
+    for seed, learner in enumerate((*method.members, *method.others)):
+        torch.manual_seed(seed)
+        torch.nn.init.normal_(learner.tagger.head.weight, std=2.0)
+    each = [mean_of([member], raw, KEY) for member in method.members] + [mean_of([], raw, KEY, [other]) for other in method.others]
+    expected = 0.4 * each[0] + 0.4 * each[1] + 0.1 * each[2] + 0.1 * each[3]
+    torch.testing.assert_close(mean_of(method.members, raw, KEY, method.others, method.weights()), expected)
+    torch.testing.assert_close(mean_of(method.members, raw, KEY, method.others), sum(each) / 4)
+    assert not torch.allclose(expected, sum(each) / 4, atol=1e-2)
+
+
+def test_scores_survive_a_checkpoint(checkpoint: Path) -> None:
+    method, other = built(checkpoint), built(checkpoint)
+    for stage, score in zip(method.stages(), (60.0, 50.0, 30.0, 20.0), strict=False):
+        stage.ended(score)
+    other.restore(method.state())
+    assert other.weights() == method.weights()
+
+
+def test_a_learning_rate_for_the_encoder_is_not_taken_by_the_other_one(checkpoint: Path) -> None:
+    method = built(checkpoint, lr=1e-30, head_lr=1e-30)
+    batch = method.batcher.batch(LABELED["en"][:4], labeled=True)
+    moved = {}
+    for stage in method.stages()[:4]:
+        before = stage.scored.tagger.head.weight.detach().clone()
+        stage.begin()
+        stage.step(batch, None, KEY)
+        moved[stage.name] = float((stage.scored.tagger.head.weight.detach() - before).abs().max())
+    assert max(moved["member-1"], moved["member-2"]) < 1e-9
+    assert min(moved["compact-1"], moved["compact-2"]) > 1e-4
+
+
+@pytest.mark.parametrize("pretraining", [0, 2])
+def test_what_is_delivered_has_the_encoder_of_the_run(checkpoint: Path, tmp_path: Path, pretraining: int) -> None:
+    """Here the built-in encoder's members are far better on dev, and still none of them is what the guard may keep."""
+    settings: dict[str, Any] = {
+        **{"train__max_steps": 150, "train__evaluate_every": 50, "train__semi_supervised_steps": 4, "train__finetune_steps": 2},
+        **{"data__languages": ("pt", "tr"), "train__lr": 1e-6, "pretraining__steps": pretraining},
+    }
+    result = fewtag.train(
+        corpus_folder(tmp_path), tmp_path / "run", method="mixed-ensemble", encoder=str(checkpoint), labeled="60%", seed=1, **settings
+    )
+    stages = [event["stage"] for event in _events(tmp_path / "run") if event["event"] == "stage_done"]
+    assert [stage for stage in stages if stage != "pretrain"] == ["member-1", "member-2", "compact-1", "compact-2", "distill", "finetune"]
+    scores = {event["stage"]: event["best_dev_f1"] for event in _events(tmp_path / "run") if event["event"] == "stage_done"}
+    assert scores["compact-1"] > scores["member-1"] + 5
+    (guard,) = [event for event in _events(tmp_path / "run") if event["event"] == "guard"]
+    assert max(each["dev_f1"] for each in guard["scores"].values()) < scores["compact-1"]
+    assert not isinstance(fewtag.load(result.model).tagger.encoder, CompactEncoder)
+
+
+def _events(folder: Path) -> list[dict[str, Any]]:
+    from fewtag.training.journal import read_events
+
+    return read_events(folder / "events.jsonl")
+
+
+def test_members_of_the_built_in_encoder_learn_from_their_own_units(checkpoint: Path) -> None:
+    """Their steps see the second inputs: the first encoder's units would be rows of another table."""
+    method = built(checkpoint)
+    seen: list[Any] = []
+    compact: Learner = method.others[0]
+    encode = compact.tagger.encoder.embed
+    compact.tagger.encoder.embed = lambda inputs: (seen.append(inputs), encode(inputs))[1]  # type: ignore[method-assign]
+    batch = method.batcher.batch(LABELED["en"][:4], labeled=True)
+    stage = method.stages()[2]
+    stage.begin()
+    stage.step(batch, None, KEY)
+    assert stage.name == "compact-1" and seen and all(each is batch.second for each in seen)
