@@ -143,6 +143,17 @@ def test_a_student_learns_from_the_other_ones_average_where_both_agree() -> None
     assert not any(torch.equal(each.tagger.head.weight, old) for each, old in zip(method.averages, before, strict=True))  # they follow
 
 
+def test_what_is_kept_is_the_mean_of_both() -> None:
+    """Both agree on a tag, one of them too faintly to count: its side keeps nothing, the other all."""
+    method: Any = build("co-teaching")
+    for average, sure in zip(method.averages, (9.0, 0.1), strict=True):
+        average.tagger.head.weight.data.zero_()
+        average.tagger.head.bias.data.copy_(torch.tensor([0.0, sure, 0.0, 0.0, 0.0]))
+    batcher = method.students[0].tagger.batcher
+    told = method.step(batcher.batch(LABELED["en"], labeled=True), batcher.batch(RAW["en"], labeled=False), KEY)
+    assert float(told["agreement"]) == 1.0 and float(told["kept"]) == 0.5
+
+
 def test_each_student_hears_the_other_average() -> None:
     taught = []
     for silent in (0, 1):  # an average that is sure of nothing teaches nothing

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ import fewtag
 from fewtag.data.corpus import Corpus
 from fewtag.errors import ConfigError, FewtagError
 from fewtag.experiments.cell import locked
+from fewtag.experiments.claims import _counts
 from fewtag.experiments.comparison import compare
 from fewtag.experiments.grid import Board
 from fewtag.experiments.plan import chosen_methods, chosen_seeds, kind_of, plan
 from fewtag.experiments.results import Results
 from fewtag.experiments.variants import variant
 from fewtag.methods import METHODS
+from fewtag.training.folder import RunFolder
 from fewtag.training.prepare import build_method, sample
 from grids import QUICK, WORDS, corpus_folder, finished, killed_and_finished, metrics, start, wait_for, workers
+from test_tables import run_of
 
 METHOD_NAMES = ["supervised-single", "supervised-multi", "metats", "supervised-full"]
 
@@ -191,6 +195,16 @@ def test_a_variant_is_a_row_of_its_own(shop: Path) -> None:
 def test_a_variant_that_makes_no_sense_is_refused(shop: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         cells_of(shop, variants=[variant(text)])
+
+
+def test_sentences_that_each_seed_cuts_for_itself_are_not_set_side_by_side(tmp_path: Path) -> None:
+    """As many they may be, and are others."""
+    folder = RunFolder(tmp_path / "cells" / "a")
+    folder.counts("dev").parent.mkdir(parents=True)
+    folder.counts("dev").write_text(json.dumps({"mode": "lenient", "counts": {"de": [[1, 1, 1]]}}))
+    run = run_of("metats", 1, {"de": 1.0}, split="dev", cell="a")
+    assert _counts(run, tmp_path) == {"de": [[1, 1, 1]]}
+    assert _counts(replace(run, dev="matched"), tmp_path) is None
 
 
 def test_variants_stand_in_the_tables(shop: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,18 @@ import torch
 
 import fewtag
 from checkpoints import save_checkpoint
+from fewtag.data.low_resource import LowResource
 from fewtag.encoders import CompactEncoder, build_encoder
 from fewtag.learning.learner import Learner
 from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import Key
-from fewtag.methods import METHODS, resolve
+from fewtag.methods import METHODS, default_for, resolve
 from fewtag.methods.distill import mean_of
 from fewtag.tagger.batch import Batcher
 from fewtag.tagger.tagger import Tagger
 from fewtag.text.sentence import Sentence
+from fewtag.training.prepare import choose_method
+from fewtag.training.run_config import RunConfig
 from grids import corpus_folder
 from test_contract import LABELED, RAW, TAG_SET, make_tagger
 
@@ -137,3 +141,11 @@ def test_members_of_the_built_in_encoder_learn_from_their_own_units(checkpoint: 
     stage.begin()
     stage.step(batch, None, KEY)
     assert stage.name == "compact-1" and seen and all(each is batch.second for each in seen)
+
+
+@pytest.mark.parametrize(("encoder", "expected"), [("compact", "smooth-ensemble"), ("bert-base-multilingual-cased", "mixed-ensemble")])
+def test_the_default_goes_by_the_encoder(encoder: str, expected: str) -> None:
+    config = RunConfig.model_validate({"tagger": {"encoder": encoder}})
+    data = LowResource(LABELED, RAW, {}, {}, {}, TAG_SET, "", 0)
+    assert choose_method(config, data)[0] == expected == default_for(encoder)
+    assert choose_method(config, replace(data, unlabeled={}))[0] == "supervised-multi"

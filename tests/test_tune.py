@@ -25,7 +25,7 @@ from fewtag.data.low_resource import LowResource
 from fewtag.data.queries import write_corpus
 from fewtag.errors import ConfigError, DataError
 from fewtag.experiments.study import Study
-from fewtag.experiments.tune import _Pruner, tune
+from fewtag.experiments.tune import _Pruner, _study, tune
 from fewtag.experiments.tuning import PAPER, TuningConfig, applied, grids_of, hold_out, space
 from fewtag.training.fit import Progress
 from fewtag.training.guard import Scored
@@ -205,6 +205,22 @@ def test_scores_are_reported_at_steps_that_can_be_compared() -> None:
 
     with pytest.raises(optuna.TrialPruned, match=r"at 40\.00 in stage s1, step 200"):
         pruner(event(1, 200, 40.0))
+
+
+def test_a_study_without_a_score_says_why(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials that all ended early are finished: the same command would find nothing to go on with."""
+
+    def all_end_early(job: Any, *rest: Any) -> None:
+        study = _study(job)
+        for _ in range(job.plan.trials):
+            with study.claim(job.plan.trials) as trial:
+                assert trial is not None
+                study.prune(trial, "the loss became nan")
+
+    monkeypatch.setattr("fewtag.experiments.tune._work", all_end_early)
+    plan = TuningConfig(trials=2, grids={"train.lr": (0.003, 0.001), "train.batch_size": (8,)})
+    with pytest.raises(ConfigError, match=r"all 2 trials ended without a score \(the loss became nan\); give more --trials"):
+        tune(_config(data), plan, tmp_path / "out")
 
 
 def test_dev_and_test_take_no_part(data: Path, tmp_path: Path) -> None:

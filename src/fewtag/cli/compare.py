@@ -28,7 +28,7 @@ def compare(
     ],
     methods: Annotated[
         str | None,
-        typer.Option("-m", "--methods", help="As fewtag info lists them, or all; default: those on labels alone, and smooth-ensemble."),
+        typer.Option("-m", "--methods", help="By name, or all; default: those on labels alone, and training's default."),
     ] = None,
     variant: Annotated[
         list[str] | None,
@@ -39,7 +39,7 @@ def compare(
     encoder: Annotated[str, typer.Option("--encoder", help="compact, a folder, or a Hugging Face name; several with commas.")] = "compact",
     languages: Annotated[str | None, typer.Option("--langs", help="Only these languages, e.g. en,de.")] = None,
     ours: Annotated[
-        str | None, typer.Option("--ours", help="The method the others are compared with; default: smooth-ensemble, else metats.")
+        str | None, typer.Option("--ours", help="The method the others are compared with; default: training's default, else metats.")
     ] = None,
     published: Annotated[str, typer.Option("--published", help="The paper's numbers beside ours: o-ner, e2e-absa, e-ner.")] = "",
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Runs at a time.")] = 1,

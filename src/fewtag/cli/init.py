@@ -48,7 +48,7 @@ bootstrap = 1000
 def init(
     dir: Annotated[Path, typer.Argument(help="Data folder.", metavar="DIR")],
     encoder: Annotated[str, typer.Option("--encoder", help="compact, a folder, or a Hugging Face name.")] = "compact",
-    method: Annotated[str, typer.Option("-m", "--method", help="auto: smooth-ensemble where there is raw text.")] = "auto",
+    method: Annotated[str, typer.Option("-m", "--method", help="auto: as fewtag train --help has it.")] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Replace a fewtag.toml that is there.")] = False,
 ) -> None:
     """Look at a data folder and write a commented fewtag.toml into it."""

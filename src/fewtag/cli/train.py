@@ -21,7 +21,12 @@ def train(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Run folder to write.")] = None,
     method: Annotated[
         str | None,
-        typer.Option("-m", "--method", help="By name, as fewtag info lists them; default: smooth-ensemble where there is raw text."),
+        typer.Option(
+            "-m",
+            "--method",
+            help="By name, as fewtag info lists them; default: where there is raw text smooth-ensemble, or mixed-ensemble with an encoder "
+            "other than compact; else supervised-multi.",
+        ),
     ] = None,
     encoder: Annotated[str | None, typer.Option("--encoder", help="compact (built in), a folder, or a Hugging Face name.")] = None,
     languages: Annotated[str | None, typer.Option("--langs", help="Only these languages, e.g. en,de.")] = None,

@@ -39,11 +39,6 @@ class Subwords:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    @property
-    def num_positions(self) -> int:
-        """Positions the sentence occupies, specials not counted."""
-        return int(self.positions[-1] - self.positions[0])
-
     def slice(self, start: int, end: int) -> Subwords:
         """The sub-words of tokens ``[start, end)``."""
         ids = self.ids[self.starts[start] : self.starts[end]]

@@ -23,10 +23,10 @@ from fewtag.experiments.results import Results, collect, statistics_of
 from fewtag.experiments.summary import summaries
 from fewtag.experiments.tables import Table, all_tables
 from fewtag.experiments.variants import Variant, rows, variant
-from fewtag.methods import DEFAULT, METHODS, row
+from fewtag.methods import DEFAULT, METHODS, default_for, row
 from fewtag.training.folder import versions
 
-_OURS = (DEFAULT, "metats", "metats-paper")
+_OURS = (DEFAULT, "metats", "metats-paper")  # after the default of the encoders
 _START = "supervised-multi"
 
 
@@ -105,7 +105,8 @@ def compare(
         ConfigError, DataError, SetupError: for what the user can mend.
         Interrupted: after ``interrupted`` said so.
     """
-    methods = [*(name for name, each in METHODS.items() if not each.uses_raw_text), DEFAULT] if methods is None else methods
+    defaults = list(dict.fromkeys(map(default_for, encoders)))
+    methods = [*(name for name, each in METHODS.items() if not each.uses_raw_text), *defaults] if methods is None else methods
     more_rows = [variant(each) if isinstance(each, str) else each for each in variants]
     check_resamples(bootstrap)
     out, values = Path(out), dict[str, Any]()
@@ -121,7 +122,7 @@ def compare(
         return plan(folders, methods, labeled=labeled, seeds=chosen, encoders=encoders, settings=changed, variants=more_rows)
 
     cells = planned()
-    chief = _ours(ours, rows(methods, more_rows))
+    chief = _ours(ours, rows(methods, more_rows), defaults)
     if not force:
         _check_place(out)
     failed = {}
@@ -193,11 +194,11 @@ def _data(
     return folders, corpora, runner
 
 
-def _ours(ours: str | None, table: Sequence[Variant]) -> str:
+def _ours(ours: str | None, table: Sequence[Variant], defaults: Sequence[str]) -> str:
     names = [each.name for each in table]
     if ours is None:
         able = [each.name for each in table if row(each.method).data != "all"]
-        return next((name for name in _OURS if name in names), able[-1] if able else names[-1])
+        return next((name for name in (*defaults, *_OURS) if name in names), able[-1] if able else names[-1])
     if ours not in names:
         raise ConfigError(f"{ours} is to be compared with the others but is not among the methods {', '.join(names)}")
     return ours

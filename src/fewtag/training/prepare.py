@@ -13,7 +13,7 @@ from fewtag.encoders import CompactEncoder, Encoder, build_encoder
 from fewtag.errors import ConfigError, SetupError, unknown
 from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import stable_seed
-from fewtag.methods import DEFAULT, METHODS, resolve, row
+from fewtag.methods import METHODS, default_for, resolve, row
 from fewtag.methods.method import Method
 from fewtag.methods.pretraining import Pretrained
 from fewtag.tagger.cores import granted
@@ -31,7 +31,7 @@ def choose_method(config: RunConfig, data: LowResource) -> tuple[str, list[str]]
     name = str(config.method.get("name", "auto"))
     usable = [lang for lang, some in data.unlabeled.items() if some and data.labeled.get(lang)]
     if name == "auto":
-        name = DEFAULT if usable else "supervised-multi"
+        name = default_for(config.tagger.encoder) if usable else "supervised-multi"
         why = "there is raw text" if usable else "there is no raw text (unlabeled.txt beside train.conll would be used)"
         return name, [f"method {name}, because {why}"]
     if row(name).uses_raw_text and not usable:

@@ -140,7 +140,7 @@ def train(
     Args:
         data: a corpus, or a data folder.
         out: the run folder to write.
-        method: a name of ``fewtag.methods.METHODS``; ``auto`` takes ``smooth-ensemble`` where there is raw text.
+        method: a name of ``fewtag.methods.METHODS``; ``auto`` takes the default where there is raw text, see `fewtag.methods.default_for`.
         encoder: ``compact``, a folder, or the name of a Hugging Face encoder.
         labeled: what of train keeps its labels: ``"1%"``, ``"200"``, ``"5shot"``.
         seed: of the sample, the weights and every draw.
