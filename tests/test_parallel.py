@@ -168,7 +168,9 @@ REST = [name for name in NAMES if name not in SOME]
 EXACT = 1e-12
 # At its first step the average is its student, so the divergence's gradient is rounding alone, about 1e-17, where the supervised loss has
 # none: in words that only raw text has. Adam divides it by its epsilon and makes it steps of 1e-11.
-LOOSER = {"mean-teacher-kl": 1e-11}
+# The search for the worst direction compares two passes a hundredth of an embedding apart, which magnifies rounding: one row of the table
+# ends 1.14e-12 apart. Looks of 0.001, 0.1 and 1 leave 7e-13, 2e-13 and 3e-13, so it is rounding and no term that one side lacks.
+LOOSER = {"mean-teacher-kl": 1e-11, "smooth-ensemble": 3e-12}
 
 
 @pytest.mark.parametrize("names", [SOME, pytest.param(REST, marks=pytest.mark.slow)], ids=["some", "the rest"])
