@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 import statistics
-from collections.abc import Mapping
 from pathlib import Path
 
 from fewtag.evaluation.significance import holm, paired_t_test
+from fewtag.experiments.claims import AVERAGE
 from fewtag.experiments.results import Results
+from fewtag.experiments.summary import mean_and_deviation, paired_differences
 from study import ARMS
 
 HEAD = ("row", "seeds", "F1 on dev", "F1 on test", "sd", "over", "difference, by seed", "mean", "p", "passes")
@@ -23,36 +24,24 @@ def study_table(path: Path, arm: str) -> str:
     """
     results = Results.load(path)
     (group,) = results.groups
-    by_row = {row: {run.seed: run for run in results.of(group, row)} for row in results.methods}
-    test = {row: {seed: run.average for seed, run in runs.items()} for row, runs in by_row.items()}
-    others = {row: judge for row in by_row if (judge := ARMS[arm].judge(row)) in by_row}
-    gaps = {row: paired(test[row], test[judge]) for row, judge in others.items()}
+    judges = {row: judge for row in results.methods if (judge := ARMS[arm].judge(row)) in results.methods}
+    gaps = {row: [gap[AVERAGE] for gap in paired_differences(results, group, row, judge).values()] for row, judge in judges.items()}
     p_values = holm({row: paired_t_test([0.0] * len(own), own).p_value for row, own in gaps.items() if len(own) > 1})
     lines = ["| " + " | ".join(HEAD) + " |", "|---|---:|---:|---:|---:|---|---|" + "---:|" * (len(HEAD) - 7)]
-    for row, runs in by_row.items():
-        scores = list(test[row].values())
-        dev = statistics.mean(run.dev_average for run in runs.values())
-        spread = f"{statistics.stdev(scores):.2f}" if len(scores) > 1 else ""
-        cells = [f"`{row}`", f"{len(scores)}", f"{dev:.2f}", f"**{statistics.mean(scores):.2f}**", spread]
+    for row in results.methods:
+        runs = results.of(group, row)
+        mean, sd = mean_and_deviation([run.average for run in runs])
+        dev = statistics.fmean(run.dev_average for run in runs)
+        cells = [f"`{row}`", f"{len(runs)}", f"{dev:.2f}", f"**{mean:.2f}**", "" if sd is None else f"{sd:.2f}"]
         if row in gaps:
             shown = " ".join(f"{gap:+.1f}" for gap in gaps[row])
-            cells += [f"`{others[row]}`", shown, f"{statistics.mean(gaps[row]):+.2f}", f"{p_values[row]:.3f}" if row in p_values else ""]
+            cells += [f"`{judges[row]}`", shown, f"{statistics.fmean(gaps[row]):+.2f}", f"{p_values[row]:.3f}" if row in p_values else ""]
         else:
             cells += [""] * 4
-        lines.append("| " + " | ".join([*cells, f"{statistics.median(run.passes for run in runs.values()):,.0f}"]) + " |")
+        lines.append("| " + " | ".join([*cells, f"{statistics.median(run.passes for run in runs):,.0f}"]) + " |")
     about = f"{group.words}, {results.runs[0].dev} dev, {results.runs[0].mode} reading of tags: span F1 in percent, mean over languages."
-    variants = [f"- `{row}`: {variant}." for row, variant in variants_of(results).items()]
+    variants = [f"- `{row}`: {variant}." for row, variant in {run.method: run.variant for run in results.runs if run.variant}.items()]
     return "\n".join([about, "", *lines, "", *variants, "", f"`{command(results, arm)}`"])
-
-
-def paired(scores: Mapping[int, float], others: Mapping[int, float]) -> list[float]:
-    """Differences of the seeds that both have."""
-    return [score - others[seed] for seed, score in scores.items() if seed in others]
-
-
-def variants_of(results: Results) -> dict[str, str]:
-    """Rows that are no method as it stands, with their method and settings."""
-    return {run.method: run.variant for run in results.runs if run.variant}
 
 
 def command(results: Results, arm: str) -> str:

@@ -21,6 +21,7 @@ from fewtag.methods.distill import mean_of
 from fewtag.tagger.batch import Batcher
 from fewtag.tagger.tagger import Tagger
 from fewtag.text.sentence import Sentence
+from fewtag.training.journal import read_events
 from fewtag.training.prepare import choose_method
 from fewtag.training.run_config import RunConfig
 from grids import corpus_folder
@@ -114,19 +115,14 @@ def test_what_is_delivered_has_the_encoder_of_the_run(checkpoint: Path, tmp_path
     result = fewtag.train(
         corpus_folder(tmp_path), tmp_path / "run", method="mixed-ensemble", encoder=str(checkpoint), labeled="60%", seed=1, **settings
     )
-    stages = [event["stage"] for event in _events(tmp_path / "run") if event["event"] == "stage_done"]
+    events = read_events(result.folder / "events.jsonl")
+    stages = [event["stage"] for event in events if event["event"] == "stage_done"]
     assert [stage for stage in stages if stage != "pretrain"] == ["member-1", "member-2", "compact-1", "compact-2", "distill", "finetune"]
-    scores = {event["stage"]: event["best_dev_f1"] for event in _events(tmp_path / "run") if event["event"] == "stage_done"}
+    scores = {event["stage"]: event["best_dev_f1"] for event in events if event["event"] == "stage_done"}
     assert scores["compact-1"] > scores["member-1"] + 5
-    (guard,) = [event for event in _events(tmp_path / "run") if event["event"] == "guard"]
+    (guard,) = [event for event in events if event["event"] == "guard"]
     assert max(each["dev_f1"] for each in guard["scores"].values()) < scores["compact-1"]
     assert not isinstance(fewtag.load(result.model).tagger.encoder, CompactEncoder)
-
-
-def _events(folder: Path) -> list[dict[str, Any]]:
-    from fewtag.training.journal import read_events
-
-    return read_events(folder / "events.jsonl")
 
 
 def test_members_of_the_built_in_encoder_learn_from_their_own_units(checkpoint: Path) -> None:

@@ -100,6 +100,10 @@ def build(name: str) -> Method:
     found, values = row_of(name)
     if "diagnose_every" in METHODS[found].config.model_fields:
         values = {"diagnose_every": STEPS, **values}
+    # The search for the worst direction follows a difference of two predictions. As far as bfloat16 must look, rounding is a small part of
+    # it; at the look of 0.01 it came out as up to 1.1e-12 in a weight, which would say nothing of what two ranks sum.
+    fields = METHODS[found].config.model_fields
+    values = {**values, **({"adversary": {"small": 0.3}} if "adversary" in fields else {"small": 0.3} if "small" in fields else {})}
     learner = LearnerConfig(lr=0.01, embeddings="dense")
     method = METHODS[found].method(resolve(found, values), seeded, learner)
     return Pretrained(method, PretrainingConfig(steps=STEPS), seeded, learner) if name == PRETRAINED else method
@@ -168,9 +172,7 @@ REST = [name for name in NAMES if name not in SOME]
 EXACT = 1e-12
 # At its first step the average is its student, so the divergence's gradient is rounding alone, about 1e-17, where the supervised loss has
 # none: in words that only raw text has. Adam divides it by its epsilon and makes it steps of 1e-11.
-# The search for the worst direction compares two passes a hundredth of an embedding apart, which magnifies rounding: one row of the table
-# ends 1.14e-12 apart. Looks of 0.001, 0.1 and 1 leave 7e-13, 2e-13 and 3e-13, so it is rounding and no term that one side lacks.
-LOOSER = {"mean-teacher-kl": 1e-11, "smooth-ensemble": 3e-12}
+LOOSER = {"mean-teacher-kl": 1e-11}
 
 
 @pytest.mark.parametrize("names", [SOME, pytest.param(REST, marks=pytest.mark.slow)], ids=["some", "the rest"])

@@ -91,7 +91,7 @@ def prepared(name: str) -> Any:
         kind = own.feedback.config.kind
         plain = {"baseline": "none", "standardize": False, "permuted": False, "kind": kind if kind in ("token", "none") else "constant"}
         own.feedback = Feedback(own.feedback.config.model_copy(update=plain))
-    if hasattr(own, "others"):  # strangers who speak at random are never sure together
+    if own.others:  # strangers who speak at random are never sure together
         own.config = own.config.model_copy(update={"label_threshold": 0.5})
     return method
 

@@ -205,6 +205,7 @@ def test_a_tagger_of_its_own_needs_a_dev_set_of_its_own(data: Path, tmp_path: Pa
     corpus.sentences["no"]["train"] = corpus.sentences["no"]["train"][:1]  # of which no dev set can be cut
     with pytest.raises(DataError, match="no has labeled sentences and no dev set"):
         run(config(data, "supervised-single"), tmp_path / "single", corpus=corpus)
+    assert not (tmp_path / "single").exists()
 
 
 def test_what_time_cut_short_is_still_told_after_a_resume(data: Path, tmp_path: Path) -> None:

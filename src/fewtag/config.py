@@ -28,8 +28,13 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
+def words_of(text: str) -> list[str]:
+    """The words of ``"de, no"``."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def _as_words(value: Any) -> Any:
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+    return words_of(value) if isinstance(value, str) else value
 
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -14,7 +14,7 @@ from fewtag.cli.board import BoardDisplay
 from fewtag.cli.extras import need_training
 from fewtag.cli.settings import languages_of
 from fewtag.cli.stopping import StopRequest
-from fewtag.config import from_environment, merge, overrides, read_toml
+from fewtag.config import from_environment, merge, overrides, read_toml, words_of
 from fewtag.errors import ConfigError, FewtagError
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ def compare(
         json_=json_,
         offline=offline,
         methods=chosen_methods(methods) if methods is not None else None,
-        labeled=[part.strip() for part in labeled.split(",") if part.strip()],
+        labeled=words_of(labeled),
         seeds=seeds,
-        encoders=[part.strip() for part in encoder.split(",") if part.strip()],
+        encoders=words_of(encoder),
         ours=ours,
         published_as=published,
         jobs=jobs,

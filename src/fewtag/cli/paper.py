@@ -11,7 +11,7 @@ import typer
 
 from fewtag.cli.compare import compared
 from fewtag.cli.extras import need_training
-from fewtag.config import overrides
+from fewtag.config import overrides, words_of
 
 
 def paper(
@@ -49,7 +49,7 @@ def paper(
         data,
         encoder=encoder or ENCODER,
         methods=chosen_methods(methods) if methods else (),
-        labeled=[part.strip() for part in (labeled or "").split(",") if part.strip()],
+        labeled=words_of(labeled or ""),
         curve=curve,
         settings=overrides(set_ or []),
     )

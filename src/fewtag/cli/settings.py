@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fewtag.config import build, from_environment, merge, nest, overrides, read_toml
+from fewtag.config import build, from_environment, merge, nest, overrides, read_toml, words_of
 from fewtag.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def languages_of(text: str | None) -> tuple[str, ...] | None:
     """
     if text is None:
         return None
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    found = tuple(words_of(text))
     if not found:
         raise ConfigError(f"--langs {text!r} names no language; write de,fr")
     return found

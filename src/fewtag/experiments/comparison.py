@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fewtag.config import merge, nest
+from fewtag.config import merge, nest, words_of
 from fewtag.data.corpus import Corpus
 from fewtag.data.files import write_text
 from fewtag.errors import ConfigError
@@ -187,7 +187,7 @@ def _data(
     folders = [Path(data)] if isinstance(data, (str, Path)) else [Path(each) for each in data]
     runner = engine_of(engine, jobs)
     languages = dict(settings.get("data", {})).get("languages") or None
-    languages = [each.strip() for each in languages.split(",")] if isinstance(languages, str) else languages
+    languages = words_of(languages) if isinstance(languages, str) else languages
     corpora = {folder.resolve().name: Corpus.from_dir(folder, languages=languages, arrays=True) for folder in folders}
     for corpus in corpora.values():
         corpus.problems.raise_for_errors()

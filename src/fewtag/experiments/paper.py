@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewtag.config import merge
+from fewtag.config import merge, words_of
 from fewtag.data.corpus import Corpus
 from fewtag.errors import ConfigError, unknown
 from fewtag.experiments.published import published, published_ablations
@@ -123,7 +123,7 @@ def options_of(
     fractions = list(labeled) or (list(FRACTIONS) if curve else [found.labeled])
     notes = []
     chosen_languages = (settings or {}).get("data", {}).get("languages", ())
-    wanted = [each.strip() for each in chosen_languages.split(",")] if isinstance(chosen_languages, str) else list(chosen_languages)
+    wanted = words_of(chosen_languages) if isinstance(chosen_languages, str) else list(chosen_languages)
     there = wanted or Corpus.from_dir(data, arrays=True).languages
     missing, more = [x for x in found.languages if x not in there], [x for x in there if x not in found.languages]
     if missing or more:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewtag.config import build, merge
+from fewtag.config import build, merge, words_of
 from fewtag.data.low_resource import parse_spec
 from fewtag.errors import ConfigError
 from fewtag.experiments.variants import Variant, rows
@@ -188,7 +188,7 @@ def chosen_methods(text: str) -> list[str]:
     Raises:
         ConfigError: for an unknown name, with the nearest.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = words_of(text)
     names = list(METHODS) if names == ["all"] else names
     for name in names:
         row(name)
@@ -202,7 +202,7 @@ def chosen_seeds(text: str) -> list[int]:
         ConfigError: for anything else.
     """
     try:
-        numbers = [int(part) for part in text.split(",") if part.strip()]
+        numbers = [int(part) for part in words_of(text)]
     except ValueError:
         numbers = []
     if not numbers or any(number < 0 for number in numbers) or ("," not in text and numbers[0] < 1):

@@ -14,6 +14,7 @@ from fewtag.errors import ConfigError, DataError
 from fewtag.evaluation import Report, evaluate
 from fewtag.text.sentence import Sentence, Span
 from fewtag.text.tags import tags_of
+from fewtag.training.journal import read_events
 
 Tags = tuple[str, ...]
 
@@ -181,7 +182,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        return read_events(path)
     except ValueError as error:
         raise DataError(f"{path}: not readable as JSON lines ({error})") from None
 

@@ -82,17 +82,17 @@ def gap_closed(results: Results, group: Group, method: str) -> float | None:
     return (own - multi) / (full - multi) if full > multi else None
 
 
-def paired_differences(results: Results, group: Group, method: str) -> dict[int, dict[str, float]]:
-    """Method minus supervised-multi, seed by seed: labels and draws are those of the seed, so the two differ in nothing else.
+def paired_differences(results: Results, group: Group, method: str, other: str = MULTI) -> dict[int, dict[str, float]]:
+    """Method minus another, by seed: labels and draws are those of the seed, so the two differ in nothing else.
 
     Returns:
         Seed -> language, and `AVERAGE` over them -> difference in F1 points, for the seeds that both have.
     """
     languages = results.languages(group)
-    multi, found = {run.seed: run for run in results.of(group, MULTI)}, {}
+    theirs, found = {run.seed: run for run in results.of(group, other)}, {}
     for run in results.of(group, method):
-        if run.seed in multi:
-            own = {language: run.f1[language] - multi[run.seed].f1[language] for language in languages}
+        if run.seed in theirs:
+            own = {language: run.f1[language] - theirs[run.seed].f1[language] for language in languages}
             found[run.seed] = {**own, AVERAGE: statistics.fmean(own.values())}
     return found
 

@@ -6,7 +6,7 @@ their distributions and then trains one network on them. What is delivered costs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
@@ -36,7 +36,8 @@ class Ensemble(Method):
 
     Args:
         config: hyper-parameters.
-        make_tagger: builds a fresh tagger for a role; every ``member-...`` has a start of its own.
+        make_tagger: builds a fresh tagger for a role; every ``member-...`` and ``compact-...`` has a start of its own, and the latter the
+            built-in encoder.
         learner: optimizer of all.
     """
 
@@ -47,14 +48,8 @@ class Ensemble(Method):
         usual = learner.model_copy(update={"lr": "auto", "head_lr": "auto"})  # a rate for the run's encoder is none for the built-in one
         others = [f"compact-{number}" for number in range(1, config.compact_members + 1)]
         self.others = [Learner(name, make_tagger(name), usual) for name in others]
-        self.second = self.others[0].tagger.encoder if self.others else None
         self.student = Learner("student", make_tagger("student"), learner)
         self.scores: dict[str, float] = {}  # of members whose training has ended, F1 on dev
-
-    def start_from(self, encoder: Mapping[str, Tensor]) -> None:
-        for learner in (*self.members, self.student):
-            learner.tagger.encoder.load_state_dict(encoder)
-            learner.restart()
 
     def stages(self) -> list[Stage]:
         c = self.config
@@ -77,7 +72,7 @@ class Ensemble(Method):
 
         return Stage(
             member.name, step, member, "labeled", True, member.restart, False, "supervised", deliverable=deliverable, ended=ended
-        )  # fmt: skip
+        )
 
     def weights(self) -> list[float] | None:
         """Of each member's word, the built-in encoder's last; None: all alike."""

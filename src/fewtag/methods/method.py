@@ -9,7 +9,6 @@ from typing import Any, Concatenate
 
 from torch import Tensor
 
-from fewtag.encoders.encoder import Encoder
 from fewtag.learning.average import Blend
 from fewtag.learning.learner import Learner
 from fewtag.learning.seeding import Key
@@ -118,11 +117,11 @@ class Method(ABC):
 
     Attributes:
         said: pseudo-labels of the last step, where it had any.
-        second: the encoder of those of its networks that have another one than the rest; batches are packed for both.
+        others: learners with another encoder than the rest have, all with one; batches are packed for both.
     """
 
     said: Said | None = None
-    second: Encoder | None = None
+    others: Sequence[Learner] = ()
 
     @abstractmethod
     def stages(self) -> list[Stage]:
@@ -141,15 +140,15 @@ class Method(ABC):
     def batcher(self) -> Batcher:
         """What packs its batches."""
         tagger = self.delivered.tagger
-        return tagger.batcher if self.second is None else Batcher(tagger.encoder, tagger.tag_set, second=self.second)
+        return Batcher(tagger.encoder, tagger.tag_set, second=self.others[0].tagger.encoder) if self.others else tagger.batcher
 
     def start_from(self, encoder: Mapping[str, Tensor]) -> None:
-        """Give every network another encoder to start from, before the first stage.
+        """Give every network but `others` other weights of its encoder to start from, before the first stage.
 
         Args:
             encoder: its weights by name.
         """
-        for learner in self.learners().values():
+        for learner in (each for each in self.learners().values() if each not in self.others):
             learner.tagger.encoder.load_state_dict(encoder)
             learner.restart()
 

@@ -6,7 +6,7 @@ the encoder's own vocabulary table, as BERT's masked language model has it. All 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
 
@@ -154,8 +154,8 @@ class Pretrained(WordGuessing):
         return self.inner.delivered
 
     @property
-    def second(self) -> Encoder | None:  # type: ignore[override]
-        return self.inner.second
+    def others(self) -> Sequence[Learner]:  # type: ignore[override]
+        return self.inner.others
 
     @property
     def said(self) -> Said | None:

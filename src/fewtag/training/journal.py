@@ -45,6 +45,6 @@ class Journal:
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """Every event of a journal."""
+    """Every event of a journal, or every object of any file that has one a line."""
     lines = path.read_text(encoding="utf-8").split("\n")  # a text within may hold other line separators
-    return [json.loads(line) for line in lines if line]
+    return [json.loads(line) for line in lines if line.strip()]

@@ -19,7 +19,7 @@ from fewtag.training.prepare import check_weights, choose_method, describe, mach
 from fewtag.training.pseudo_quality import judge
 from fewtag.training.result import RunResult, finished_result
 from fewtag.training.run_config import RunConfig
-from fewtag.training.single import run_single
+from fewtag.training.single import check_dev, run_single
 from fewtag.training.start import read_start
 
 
@@ -68,6 +68,8 @@ def run(
             listener(f"{out} is finished already; nothing is left to do")
             return finished_result(folder)
     single = row(name).data == "single"
+    if single:
+        check_dev(data)
     # Built before anything is written: what cannot be built must not leave a run folder behind.
     this = Drive(config, folder, data, "supervised-multi" if single else name, listener)
     fresh = not (resume and this.checkpoints.paths())

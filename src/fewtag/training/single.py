@@ -17,6 +17,20 @@ from fewtag.training.result import RunResult
 from fewtag.training.run_config import RunConfig
 
 
+def check_dev(data: LowResource) -> None:
+    """Refuse a language whose tagger could not know when to stop.
+
+    Raises:
+        DataError: naming it.
+    """
+    blind = [language for language, some in sorted(data.labeled.items()) if some and not data.dev.get(language)]
+    if blind:
+        raise DataError(
+            f"{blind[0]} has labeled sentences and no dev set, which a tagger of its own needs to know when to stop: "
+            f"give it a dev file, leave {blind[0]} out with --langs, or use --method supervised-multi"
+        )
+
+
 def run_single(
     run: Callable[..., RunResult],
     config: RunConfig,
@@ -34,12 +48,6 @@ def run_single(
     """
     results: dict[str, RunResult] = {}
     languages = [language for language in sorted(data.labeled) if data.labeled[language]]
-    blind = [language for language in languages if not data.dev.get(language)]
-    if blind:
-        raise DataError(
-            f"{blind[0]} has labeled sentences and no dev set, which a tagger of its own needs to know when to stop: "
-            f"give it a dev file, leave {blind[0]} out with --langs, or use --method supervised-multi"
-        )
     spent = config.train.max_time and f"{parse_time(config.train.max_time) / len(languages):g}s"
     share = None if config.train.passes is None else max(1, config.train.passes // len(languages))
     for language in languages:
