@@ -85,6 +85,14 @@ def test_only_confident_tokens_count_in_soft_high() -> None:
     assert label("reweighted", logits_BTC, mask_BT, 0.9).mask_BT.equal(mask_BT)
 
 
+def test_sharpened_labels_are_squares_of_probabilities() -> None:
+    """0.6, 0.3, 0.1: squares 0.36, 0.09, 0.01, a sum of 0.46. What other tokens say does not matter."""
+    probs_BTC = torch.tensor([[[0.6, 0.3, 0.1], [0.9, 0.05, 0.05]]])
+    found = label("sharpened", probs_BTC.log() + 3.0, torch.tensor([[True, False]]), 0.9)
+    assert found.probs_BTC is not None and found.mask_BT.tolist() == [[True, False]]
+    torch.testing.assert_close(found.probs_BTC[0, 0], torch.tensor([0.36, 0.09, 0.01]) / 0.46)
+
+
 def test_divergence_is_zero_where_they_agree_and_pulls_there() -> None:
     logits_BTC = torch.randn(1, 3, 4, dtype=torch.float64, requires_grad=True)
     mask_BT = torch.tensor([[True, True, False]])

@@ -60,7 +60,7 @@ LOSSES: dict[str, Callable[..., Term]] = {  # of logits_BTC, target_BTC, mask_BT
     "soft, with weights": lambda logits, target, mask, weights: soft_cross_entropy(logits, target, mask, weights_BT=weights),
     "feedback": lambda logits, target, mask, weights: _told(target, mask, None)(logits),
     "feedback, with weights": lambda logits, target, mask, weights: _told(target, mask, weights)(logits),
-    **{f"pseudo-labels, {kind}": _taught(kind) for kind in ("hard", "soft", "reweighted", "soft-high")},
+    **{f"pseudo-labels, {kind}": _taught(kind) for kind in ("hard", "soft", "sharpened", "reweighted", "soft-high")},
 }
 
 

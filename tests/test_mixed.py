@@ -74,14 +74,52 @@ def test_the_say_of_a_member_is_the_square_of_its_score(checkpoint: Path) -> Non
         stage.ended(score)
     assert method.weights() == pytest.approx([0.4, 0.4, 0.1, 0.1])
     raw = method.batcher.batch(RAW["en"][:3], labeled=False)
-    for seed, learner in enumerate((*method.members, *method.others)):
+    for seed, learner in enumerate((*method.members, *method.compact)):
         torch.manual_seed(seed)
         torch.nn.init.normal_(learner.tagger.head.weight, std=2.0)
-    each = [mean_of([member], raw, KEY) for member in method.members] + [mean_of([], raw, KEY, [other]) for other in method.others]
+    each = [mean_of([member], raw, KEY) for member in method.members] + [mean_of([], raw, KEY, [other]) for other in method.compact]
     expected = 0.4 * each[0] + 0.4 * each[1] + 0.1 * each[2] + 0.1 * each[3]
-    torch.testing.assert_close(mean_of(method.members, raw, KEY, method.others, method.weights()), expected)
-    torch.testing.assert_close(mean_of(method.members, raw, KEY, method.others), sum(each) / 4)
+    torch.testing.assert_close(mean_of(method.members, raw, KEY, method.compact, method.weights()), expected)
+    torch.testing.assert_close(mean_of(method.members, raw, KEY, method.compact), sum(each) / 4)
     assert not torch.allclose(expected, sum(each) / 4, atol=1e-2)
+
+
+def test_the_student_of_the_built_in_encoder_speaks_for_its_members(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """60, 60, 30 and 30 until it has heard all; then its own 80 beside their 60: 6400 + 3600 = 10000, so 0.18, 0.18 and 0.64."""
+    method = built(checkpoint)
+    *alone, relay, distill, _ = method.stages()
+    assert [stage.name for stage in alone] == ["member-1", "member-2", "compact-1", "compact-2"]
+    assert (relay.name, distill.name) == ("compact-student", "distill")
+    asked: list[list[str]] = []
+    passes = Learner.passes
+
+    def watched(self: Learner, key: Key, purpose: str, *parts: Any) -> Any:
+        if purpose == "pseudo":
+            asked[-1].append(self.name)
+        return passes(self, key, purpose, *parts)
+
+    monkeypatch.setattr(Learner, "passes", watched)
+    labeled, raw = (method.batcher.batch(some["en"][:3], labeled=some is LABELED) for some in (LABELED, RAW))
+    for stage, score in zip(alone, (60.0, 60.0, 30.0, 30.0), strict=True):
+        stage.ended(score)
+    for stage, weights in ((relay, [0.4, 0.4, 0.1, 0.1]), (distill, [0.18, 0.18, 0.64])):
+        assert method.weights() == pytest.approx(weights)
+        stage.begin()
+        before = {name: value.clone() for name, value in stage.scored.tagger.state_dict().items()}
+        asked.append([])
+        stage.step(labeled, raw, KEY)
+        assert any(not torch.equal(value, before[name]) for name, value in stage.scored.tagger.state_dict().items())
+        stage.ended(80.0)
+    assert asked == [["member-1", "member-2", "compact-1", "compact-2"], ["member-1", "member-2", "compact-student"]]
+
+
+def test_only_students_are_averaged(checkpoint: Path) -> None:
+    """And by as much as the run says where the method says nothing."""
+    method = built(checkpoint, average=0.5)
+    assert {each.name for each in method.learners().values() if each.config.average == 0.98} == {"student", "compact-student"}
+    assert {each.config.average for each in (*method.members, *method.compact)} == {0.5}
+    silent = METHODS["ensemble"].method(resolve("ensemble", {}), make_tagger, LearnerConfig(average=0.5))
+    assert {each.config.average for each in silent.learners().values()} == {0.5}
 
 
 def test_scores_survive_a_checkpoint(checkpoint: Path) -> None:
@@ -110,16 +148,18 @@ def test_what_is_delivered_has_the_encoder_of_the_run(checkpoint: Path, tmp_path
     """Here the built-in encoder's members are far better on dev, and still none of them is what the guard may keep."""
     settings: dict[str, Any] = {
         **{"train__max_steps": 150, "train__evaluate_every": 50, "train__semi_supervised_steps": 4, "train__finetune_steps": 2},
-        **{"data__languages": ("pt", "tr"), "train__lr": 1e-6, "pretraining__steps": pretraining},
+        **{"data__languages": ("de", "en"), "train__lr": 1e-6, "pretraining__steps": pretraining},
     }
     result = fewtag.train(
         corpus_folder(tmp_path), tmp_path / "run", method="mixed-ensemble", encoder=str(checkpoint), labeled="60%", seed=1, **settings
     )
     events = read_events(result.folder / "events.jsonl")
     stages = [event["stage"] for event in events if event["event"] == "stage_done"]
-    assert [stage for stage in stages if stage != "pretrain"] == ["member-1", "member-2", "compact-1", "compact-2", "distill", "finetune"]
+    assert [stage for stage in stages if stage != "pretrain"] == [
+        *("member-1", "member-2", "compact-1", "compact-2", "compact-student", "distill", "finetune")
+    ]
     scores = {event["stage"]: event["best_dev_f1"] for event in events if event["event"] == "stage_done"}
-    assert scores["compact-1"] > scores["member-1"] + 5
+    assert scores["compact-1"] > scores["member-1"] + 30
     (guard,) = [event for event in events if event["event"] == "guard"]
     assert max(each["dev_f1"] for each in guard["scores"].values()) < scores["compact-1"]
     assert not isinstance(fewtag.load(result.model).tagger.encoder, CompactEncoder)

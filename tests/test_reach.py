@@ -36,7 +36,7 @@ ON_RAW_TEXT: dict[str, dict[str, str]] = {
     "smooth-bond": {**STUDENT, "worst": "student"},
     "ensemble": STUDENT,
     "smooth-ensemble": {**STUDENT, "worst": "student"},
-    "mixed-ensemble": {**STUDENT, "worst": "student"},
+    "mixed-ensemble": dict.fromkeys(STUDENT, "compact-student"),  # first of all it, then the student
     "co-teaching": {f"{kind} student-{n}": f"student-{n}" for kind in ("supervised", "taught") for n in (1, 2)},
 }
 # By the name of a stage, where it is not the row's own; `distill` is so after the rounds of folds.

@@ -84,10 +84,15 @@ def _soft_high(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> P
     return PseudoLabels(token_mask_BT & (probs_BTC.amax(-1) > threshold), probs_BTC=probs_BTC)
 
 
+def _sharpened(logits_BTC: Tensor, token_mask_BT: Tensor, threshold: float) -> PseudoLabels:
+    return PseudoLabels(token_mask_BT, probs_BTC=sharpen(logits_BTC, 0.5))
+
+
 KINDS: dict[str, Callable[[Tensor, Tensor, float], PseudoLabels]] = {
     "hard": _hard,  # paper Eq. 2
     "sample": _sampled,  # what the identity behind the feedback is about (A2); torch's generator says which
     "soft": _soft,  # the teacher's own distribution
+    "sharpened": _sharpened,  # p_c^2 / sum of the same over c: MixMatch's temperature of a half (Berthelot et al. 2019)
     "reweighted": _reweighted,  # BOND's soft labels
     "soft-high": _soft_high,  # the same, confident tokens only
 }

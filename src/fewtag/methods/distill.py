@@ -24,7 +24,8 @@ class DistillConfig(Config):
     """What the student is told of raw text, and what else it learns by."""
 
     label_smoothing: Share = 0.15  # paper section 5, for parity with the other rows; of the labels
-    labels: Literal["soft", "reweighted", "soft-high"] = "soft"  # the mean distribution, or BOND's of it
+    # The mean distribution, its square, or BOND's of it
+    labels: Literal["soft", "sharpened", "reweighted", "soft-high"] = "soft"
     label_threshold: Share = 0.9  # of soft-high, as in BOND
     # Of virtual adversarial training of the student on raw text
     weight_adversary: NonNegativeFloat = 0.0
@@ -52,7 +53,11 @@ def mean_of(
 
 
 def distill_step(
-    student: Learner, ask: Callable[[Batch, Key], Tensor], config: DistillConfig, tell: Callable[[Said], None] | None = None
+    student: Learner,
+    ask: Callable[[Batch, Key], Tensor],
+    config: DistillConfig,
+    tell: Callable[[Said], None] | None = None,
+    own: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> Callable[..., dict[str, Tensor]]:
     """The step in which the student takes one descent on what its teachers say together of raw text, and on labels.
 
@@ -61,12 +66,15 @@ def distill_step(
         ask: gives probs_BTC of a raw batch.
         config: what is made of them.
         tell: is told the pseudo-labels of each step.
+        own: a batch as the student's encoder reads it; the teachers are asked about the batch as it comes.
     """
     c = config
 
     def step(labeled: Batch | None, unlabeled: Batch | None, key: Key, judge: Batch | None = None) -> dict[str, Tensor]:
-        assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "distillation needs both kinds of text"
+        assert labeled is not None and unlabeled is not None, "distillation needs both kinds of text"
         mean_BTC, mask_BT = ask(unlabeled, key), unlabeled.token_mask_BT
+        labeled, unlabeled = own(labeled), own(unlabeled)
+        assert labeled.tag_ids_BT is not None, "distillation needs labels"
         pseudo = label(c.labels, mean_BTC.log(), mask_BT, c.label_threshold)  # log p is a logit
         if tell is not None:
             tell(Said.of(unlabeled, mean_BTC))

@@ -6,10 +6,12 @@ their distributions and then trains one network on them. What is delivered costs
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import fmean
+from typing import Annotated, Any, Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from fewtag.learning.learner import Learner
@@ -27,7 +29,11 @@ class EnsembleConfig(DistillConfig):
 
     members: PositiveInt = 3  # RoSTER has 5; the gain of each further one falls
     compact_members: NonNegativeInt = 0  # more of them, with the built-in encoder: it errs elsewhere than a pre-trained one
-    # Whose word counts how much: every member's the same, or as the square of its F1 on dev, so that a kind which does poorly says little
+    compact_student: bool = False  # whether all teach one of that encoder first, which then speaks for those members
+    compact_labels: Literal["soft", "sharpened", "reweighted", "soft-high"] = "soft-high"  # what it is told; LOG.md 2026-11-26
+    # Decay of a moving average of the students' weights, which is what is scored and kept; 0: as `train.average` says. LOG.md 2026-11-26
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    # Whose word counts how much: every one's the same, or each encoder's as the mean square of its F1 on dev, so a poor one says little
     say: Literal["same", "by-dev"] = "same"
 
 
@@ -46,43 +52,75 @@ class Ensemble(Method):
         names = [f"member-{number}" for number in range(1, config.members + 1)]
         self.members = [Learner(name, make_tagger(name), learner) for name in names]
         usual = learner.model_copy(update={"lr": "auto", "head_lr": "auto"})  # a rate for the run's encoder is none for the built-in one
-        others = [f"compact-{number}" for number in range(1, config.compact_members + 1)]
-        self.others = [Learner(name, make_tagger(name), usual) for name in others]
-        self.student = Learner("student", make_tagger("student"), learner)
-        self.scores: dict[str, float] = {}  # of members whose training has ended, F1 on dev
+        compact = [f"compact-{number}" for number in range(1, config.compact_members + 1)]
+        self.compact = [Learner(name, make_tagger(name), usual) for name in compact]
+        averaged = {"average": config.average or learner.average}
+        pupils = ["compact-student"] if config.compact_student else []
+        self.compact_students = [Learner(name, make_tagger(name), usual.model_copy(update=averaged)) for name in pupils]
+        self.others = [*self.compact, *self.compact_students]
+        self.student = Learner("student", make_tagger("student"), learner.model_copy(update=averaged))
+        self.scores: dict[str, float] = {}  # of those whose training has ended, F1 on dev
 
     def stages(self) -> list[Stage]:
         c = self.config
         members = [self._alone(each, supervised_step(each, c.label_smoothing), deliverable=True) for each in self.members]
-        others = [self._alone(each, _for_second(supervised_step(each, c.label_smoothing)), deliverable=False) for each in self.others]
+        compact = [self._alone(each, _for_second(supervised_step(each, c.label_smoothing)), deliverable=False) for each in self.compact]
         together = distill_step(self.student, self._ask, c, self._tell)
         tune = supervised_step(self.student, c.label_smoothing)
         return [
             *members,
-            *others,
+            *compact,
+            *map(self._relay, self.compact_students),
             Stage("distill", together, self.student, "both", False, self._begin_distillation, True, "semi_supervised"),
             Stage("finetune", tune, self.student, "labeled", True, self.student.restart, True, "finetune"),
         ]
 
+    def _relay(self, pupil: Learner) -> Stage:
+        """The built-in encoder's student hears all members."""
+
+        def begin() -> None:
+            if self.compact:
+                pupil.copy_from(self.compact[0])
+            pupil.restart()
+
+        told = self.config.model_copy(update={"labels": self.config.compact_labels})
+        step = distill_step(pupil, self._ask, told, self._tell, Batch.for_second)
+        ended = partial(self.scores.__setitem__, pupil.name)
+        return Stage(pupil.name, step, pupil, "both", False, begin, True, "semi_supervised", deliverable=False, ended=ended)
+
     def _alone(self, member: Learner, step: Step, *, deliverable: bool) -> Stage:
         """A member's own training on the labeled sentences."""
 
-        def ended(score: float) -> None:
-            self.scores[member.name] = score
-
         return Stage(
-            member.name, step, member, "labeled", True, member.restart, False, "supervised", deliverable=deliverable, ended=ended
+            member.name,
+            step,
+            member,
+            "labeled",
+            True,
+            member.restart,
+            False,
+            "supervised",
+            deliverable=deliverable,
+            ended=partial(self.scores.__setitem__, member.name),
         )
 
+    @property
+    def speakers(self) -> tuple[Sequence[Learner], Sequence[Learner]]:
+        """Who teaches now, of the run's encoder and of the built-in one: its members, until their student speaks for them."""
+        pupils = [each for each in self.compact_students if each.name in self.scores]
+        return self.members, pupils or self.compact
+
     def weights(self) -> list[float] | None:
-        """Of each member's word, the built-in encoder's last; None: all alike."""
-        squares = [self.scores.get(each.name, 0.0) ** 2 for each in (*self.members, *self.others)]
-        if self.config.say == "same" or not sum(squares):
+        """Of each speaker's word, the built-in encoder's last; None: all alike."""
+        squares = [[self.scores.get(each.name, 0.0) ** 2 for each in some] for some in self.speakers if some]
+        total = sum(map(fmean, squares))
+        if self.config.say == "same" or not total:
             return None
-        return [square / sum(squares) for square in squares]
+        return [square / len(some) / total for some in squares for square in some]
 
     def _ask(self, batch: Batch, key: Key) -> Tensor:
-        return mean_of(self.members, batch, key, self.others, self.weights())
+        members, compact = self.speakers
+        return mean_of(members, batch, key, compact, self.weights())
 
     def _tell(self, said: Said) -> None:
         self.said = said
@@ -91,14 +129,15 @@ class Ensemble(Method):
         self.student.copy_from(self.members[0])  # a pre-trained student must start warm
 
     def learners(self) -> dict[str, Learner]:
-        return {**{each.name: each for each in (*self.members, *self.others)}, "student": self.student}
+        return {each.name: each for each in (*self.members, *self.others, self.student)}
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "scores": dict(self.scores)}
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
-        self.scores = dict(state["scores"])
+        self.scores.clear()
+        self.scores.update(state["scores"])
 
     @property
     def delivered(self) -> Learner:

@@ -52,6 +52,9 @@ def replaced(folder: Path) -> Iterator[Path]:
     writing.mkdir()
     try:
         yield writing
+    except SafetensorError as error:  # so its writer puts a full disk
+        shutil.rmtree(writing, ignore_errors=True)
+        raise OSError(f"{folder}: {error}") from None
     except BaseException:
         shutil.rmtree(writing, ignore_errors=True)
         raise

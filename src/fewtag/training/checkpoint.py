@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -85,7 +86,11 @@ class Checkpoints:
         writing = self.folder / f".writing-{step:09d}-{os.getpid()}"
         writing.mkdir()
         tensors, plain = flatten(state)
-        save_file(tensors, writing / "state.safetensors")
+        try:
+            save_file(tensors, writing / "state.safetensors")
+        except SafetensorError as error:  # so its writer puts a full disk
+            shutil.rmtree(writing, ignore_errors=True)
+            raise OSError(f"{target}: {error}") from None
         (writing / "state.json").write_text(json.dumps(plain), encoding="utf-8")
         for part in (writing / "state.safetensors", writing / "state.json", writing):
             sync(part)
