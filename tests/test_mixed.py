@@ -91,6 +91,7 @@ def test_the_student_of_the_built_in_encoder_speaks_for_its_members(checkpoint: 
     assert [stage.name for stage in alone] == ["member-1", "member-2", "compact-1", "compact-2"]
     assert (relay.name, distill.name) == ("compact-student", "distill")
     asked: list[list[str]] = []
+    costs: list[int] = []
     passes = Learner.passes
 
     def watched(self: Learner, key: Key, purpose: str, *parts: Any) -> Any:
@@ -107,10 +108,13 @@ def test_the_student_of_the_built_in_encoder_speaks_for_its_members(checkpoint: 
         stage.begin()
         before = {name: value.clone() for name, value in stage.scored.tagger.state_dict().items()}
         asked.append([])
+        passes_before = method.num_passes
         stage.step(labeled, raw, KEY)
+        costs.append(method.num_passes - passes_before)
         assert any(not torch.equal(value, before[name]) for name, value in stage.scored.tagger.state_dict().items())
         stage.ended(80.0)
     assert asked == [["member-1", "member-2", "compact-1", "compact-2"], ["member-1", "member-2", "compact-student"]]
+    assert costs == [10, 9]  # a pass of each speaker, and two batches there and back, 3 each
 
 
 def test_only_students_are_averaged(checkpoint: Path) -> None:
@@ -126,8 +130,11 @@ def test_scores_survive_a_checkpoint(checkpoint: Path) -> None:
     method, other = built(checkpoint), built(checkpoint)
     for stage, score in zip(method.stages(), (60.0, 50.0, 30.0, 20.0), strict=False):
         stage.ended(score)
+    stages = other.stages()
     other.restore(method.state())
     assert other.weights() == method.weights()
+    stages[4].ended(80.0)
+    assert other.scores == {**method.scores, "compact-student": 80.0}, "stages that were there before the checkpoint was read tell the same method"
 
 
 def test_a_learning_rate_for_the_encoder_is_not_taken_by_the_other_one(checkpoint: Path) -> None:
