@@ -134,7 +134,7 @@ def test_scores_survive_a_checkpoint(checkpoint: Path) -> None:
     other.restore(method.state())
     assert other.weights() == method.weights()
     stages[4].ended(80.0)
-    assert other.scores == {**method.scores, "compact-student": 80.0}, "stages that were there before the checkpoint was read tell the same method"
+    assert other.scores == {**method.scores, "compact-student": 80.0}, "stages from before the checkpoint was read tell the same method"
 
 
 def test_a_learning_rate_for_the_encoder_is_not_taken_by_the_other_one(checkpoint: Path) -> None:
