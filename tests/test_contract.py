@@ -267,8 +267,10 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         checkpoints.save(step, {"x": torch.ones(2)})
     assert [p.name for p in checkpoints.paths()] == ["step-000000002", "step-000000003"]
-    (tmp_path / ".writing-000000009-1").mkdir()  # left by a killed process: never taken for a checkpoint
+    (tmp_path / ".step-000000009.1.tmp").mkdir()  # left by a killed process: never taken for a checkpoint
     assert checkpoints.latest() is not None
     (checkpoints.paths()[-1] / "state.safetensors").write_bytes(b"broken")
     with pytest.raises(Exception, match=r"step-000000003: the checkpoint cannot be read.*resume from step-000000002"):
         checkpoints.latest()
+    checkpoints.save(4, {"x": torch.ones(2)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000003", "step-000000004"], "what was left is cleared away"

@@ -19,13 +19,14 @@ from fewtag.learning.seeding import Key
 from fewtag.methods.method import Said
 from fewtag.tagger.batch import Batch
 
+Targets = Literal["soft", "sharpened", "reweighted", "soft-high"]  # the teachers' mean distribution, its square, or BOND's of it
+
 
 class DistillConfig(Config):
     """What the student is told of raw text, and what else it learns by."""
 
     label_smoothing: Share = 0.15  # paper section 5, for parity with the other rows; of the labels
-    # The mean distribution, its square, or BOND's of it
-    labels: Literal["soft", "sharpened", "reweighted", "soft-high"] = "soft"
+    labels: Targets = "soft"
     label_threshold: Share = 0.9  # of soft-high, as in BOND
     # Of virtual adversarial training of the student on raw text
     weight_adversary: NonNegativeFloat = 0.0

@@ -17,7 +17,7 @@ from torch import Tensor
 from fewtag.learning.learner import Learner
 from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import Key
-from fewtag.methods.distill import DistillConfig, distill_step, mean_of
+from fewtag.methods.distill import DistillConfig, Targets, distill_step, mean_of
 from fewtag.methods.method import Method, Said, Stage, Step
 from fewtag.methods.supervised import supervised_step
 from fewtag.tagger.batch import Batch
@@ -30,7 +30,7 @@ class EnsembleConfig(DistillConfig):
     members: PositiveInt = 3  # RoSTER has 5; the gain of each further one falls
     compact_members: NonNegativeInt = 0  # more of them, with the built-in encoder: it errs elsewhere than a pre-trained one
     compact_student: bool = False  # whether all teach one of that encoder first, which then speaks for those members
-    compact_labels: Literal["soft", "sharpened", "reweighted", "soft-high"] = "soft-high"  # what it is told; LOG.md 2026-11-26
+    compact_labels: Targets = "soft-high"  # what it is told; LOG.md 2026-11-26
     # Decay of a moving average of the students' weights, which is what is scored and kept; 0: as `train.average` says. LOG.md 2026-11-26
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     # Whose word counts how much: every one's the same, or each encoder's as the mean square of its F1 on dev, so a poor one says little
@@ -85,24 +85,18 @@ class Ensemble(Method):
 
         told = self.config.model_copy(update={"labels": self.config.compact_labels})
         step = distill_step(pupil, self._ask, told, self._tell, Batch.for_second)
-        ended = partial(self.scores.__setitem__, pupil.name)
-        return Stage(pupil.name, step, pupil, "both", False, begin, True, "semi_supervised", deliverable=False, ended=ended)
+        return Stage(
+            pupil.name, step, pupil, "both", False, begin, True, "semi_supervised", deliverable=False, ended=self._note(pupil)
+        )
 
     def _alone(self, member: Learner, step: Step, *, deliverable: bool) -> Stage:
         """A member's own training on the labeled sentences."""
+        begin, ended = member.restart, self._note(member)
+        return Stage(member.name, step, member, "labeled", True, begin, False, "supervised", deliverable=deliverable, ended=ended)
 
-        return Stage(
-            member.name,
-            step,
-            member,
-            "labeled",
-            True,
-            member.restart,
-            False,
-            "supervised",
-            deliverable=deliverable,
-            ended=partial(self.scores.__setitem__, member.name),
-        )
+    def _note(self, learner: Learner) -> Callable[[float], None]:
+        """What keeps a learner's score."""
+        return partial(self.scores.__setitem__, learner.name)
 
     @property
     def speakers(self) -> tuple[Sequence[Learner], Sequence[Learner]]:

@@ -43,6 +43,15 @@ def save(tagger: Tagger, folder: Path, *, card: str, extra: dict[str, Any] | Non
         _write(tagger, writing, card, extra)
 
 
+def sync(path: Path) -> None:
+    """Force a file or folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
     """A new folder to fill, which takes the place of ``folder``, whole, at the end; after an error all is as it was."""
@@ -59,9 +68,7 @@ def replaced(folder: Path) -> Iterator[Path]:
         shutil.rmtree(writing, ignore_errors=True)
         raise
     for path in (*writing.iterdir(), writing):
-        descriptor = os.open(path, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        sync(path)
     if folder.exists():
         old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         os.rename(folder, old)
@@ -69,6 +76,7 @@ def replaced(folder: Path) -> Iterator[Path]:
         shutil.rmtree(old)
     else:
         os.rename(writing, folder)
+    sync(folder.parent)
 
 
 def _write(tagger: Tagger, writing: Path, card: str, extra: dict[str, Any] | None) -> None:

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fewtag.errors import DataError
+from fewtag.tagger.folder import replaced
 
 logger = logging.getLogger("fewtag")
 _SEPARATOR = "\x1f"  # occurs in no name
@@ -51,15 +50,6 @@ def unflatten(tensors: dict[str, Tensor], plain: dict[str, Any]) -> dict[str, An
     return state
 
 
-def sync(path: Path) -> None:
-    """Force a file or folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 class Checkpoints:
     """The checkpoints of one run.
 
@@ -79,25 +69,13 @@ class Checkpoints:
             step: names the folder; a greater step is newer.
             state: nested dict with string keys; leaves are tensors or JSON values.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self.folder.glob(".writing-*"):  # of a process that was killed
+        for leftover in self.folder.glob(f".{_PREFIX}*"):  # of a process that was killed
             shutil.rmtree(leftover, ignore_errors=True)
         target = self.folder / f"{_PREFIX}{step:09d}"
-        writing = self.folder / f".writing-{step:09d}-{os.getpid()}"
-        writing.mkdir()
         tensors, plain = flatten(state)
-        try:
+        with replaced(target) as writing:
             save_file(tensors, writing / "state.safetensors")
-        except SafetensorError as error:  # so its writer puts a full disk
-            shutil.rmtree(writing, ignore_errors=True)
-            raise OSError(f"{target}: {error}") from None
-        (writing / "state.json").write_text(json.dumps(plain), encoding="utf-8")
-        for part in (writing / "state.safetensors", writing / "state.json", writing):
-            sync(part)
-        if target.exists():
-            shutil.rmtree(target)
-        os.rename(writing, target)
-        sync(self.folder)
+            (writing / "state.json").write_text(json.dumps(plain), encoding="utf-8")
         for old in self.paths()[: -self.keep]:
             shutil.rmtree(old, ignore_errors=True)
         return target
