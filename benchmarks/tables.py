@@ -21,6 +21,7 @@ from fewtag.experiments.render import as_markdown
 from fewtag.experiments.results import Results
 from fewtag.experiments.tables import ablation_table, main_table
 from fewtag.methods import METHODS, default_for
+from guard_table import guard_table
 from study_table import study_table
 
 ROOT = Path(__file__).parent.parent
@@ -259,6 +260,8 @@ def table(name: str) -> str:
     if name.startswith("compare-"):
         return comparison_table(name)
     found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    if name == "guard":
+        return guard_table(found)
     if "cases" in found:
         return forecasts_table(found)
     if "summary" in found:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -17,11 +18,22 @@ from fewtag.learning.learner_config import LearnerConfig
 from fewtag.methods import METHODS, resolve
 from fewtag.methods.method import Budget
 from fewtag.tagger import Tagger
+from fewtag.training.checkpoint import Checkpoints
 from fewtag.training.fit import Position, Progress, Scored, fit
-from fewtag.training.guard import START, Candidates, Verdict
+from fewtag.training.guard import CLEAR, START, Candidates, Verdict, doubt_of
 from fewtag.training.journal import read_events
 from fewtag.training.run import train
+from fewtag.training.scoring import score_on_dev
 from test_contract import build, draw, make_tagger
+
+RIGHT, WRONG = [1, 1, 1], [0, 1, 1]  # of a sentence with one span
+
+
+def scored(**right: str) -> Scored:
+    """Dev of sentences with one span each: ``de="110"`` got the first two right and missed the third."""
+    counts = {lang: torch.tensor([RIGHT if mark == "1" else WRONG for mark in marks], dtype=torch.int32) for lang, marks in right.items()}
+    by_language = {lang: 100.0 * marks.count("1") / len(marks) for lang, marks in right.items()}
+    return Scored(sum(by_language.values()) / len(by_language), by_language, counts)
 
 
 def run(scores: list[float], guard: bool, name: str = "metats") -> tuple[Any, list[Progress], list[dict[str, Tensor]]]:
@@ -152,3 +164,105 @@ def test_the_blend_can_be_delivered() -> None:
     events = list(fit(method, position, seed=5, draw=draw(method), budget=lambda stage: Budget(2, 2, 9), evaluate=scripted, guard=True))
     verdict = events[-1].verdict
     assert verdict is not None and verdict.chosen == "blend" and same(delivered(method), kept[3])
+
+
+def enumerated(ahead: Mapping[str, str], other: Mapping[str, str]) -> float:
+    """The exact share of resamples in which the other is no worse: every way to draw as many sentences as each language has."""
+    ways = [list(itertools.product(range(len(marks)), repeat=len(marks))) for marks in ahead.values()]
+
+    def mean(marks: Mapping[str, str], way: tuple[tuple[int, ...], ...]) -> float:
+        return sum(sum(each[i] == "1" for i in drawn) / len(drawn) for each, drawn in zip(marks.values(), way, strict=True))
+
+    draws = list(itertools.product(*ways))
+    return sum(mean(other, way) >= mean(ahead, way) - 1e-9 for way in draws) / len(draws)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "other"),
+    [
+        ({"de": "110"}, {"de": "001"}),
+        ({"de": "1110"}, {"de": "0001"}),
+        ({"de": "11"}, {"de": "00"}),
+        ({"de": "1101", "en": "10"}, {"de": "0110", "en": "01"}),  # four sentences weigh no more than two
+        ({"de": "10", "en": "11"}, {"de": "11", "en": "00"}),
+    ],
+)
+def test_doubt_is_what_enumeration_says(ahead: dict[str, str], other: dict[str, str]) -> None:
+    assert doubt_of(scored(**ahead), scored(**other)) == pytest.approx(enumerated(ahead, other), abs=0.05)
+
+
+def test_doubt_needs_counts_of_the_same_sentences() -> None:
+    assert doubt_of(Scored(2.0, {"de": 2.0}), Scored(1.0, {"de": 1.0})) is None
+    assert doubt_of(scored(de="11"), Scored(1.0, {"de": 1.0})) is None
+
+
+@pytest.mark.parametrize(("guard", "final", "kept"), [(True, "0011", START), ("clear", "0011", "student"), ("clear", "0000", START)])
+def test_a_lead_within_chance_is_no_reason_where_it_must_be_clear(guard: Literal[True, "clear"], final: str, kept: str) -> None:
+    candidates = Candidates()
+    candidates.offer(START, scored(de="1110"), {})
+    verdict = candidates.verdict("student", scored(de=final), guard)
+    assert verdict.chosen == kept and verdict.doubt is not None and (verdict.doubt >= CLEAR) == (final == "0011")
+
+
+def test_a_clear_guard_keeps_what_is_ahead_and_what_nobody_counted() -> None:
+    candidates = Candidates()
+    candidates.offer(START, scored(de="1100"), {})
+    ahead = candidates.verdict("student", scored(de="1110"), "clear")
+    assert (ahead.chosen, ahead.doubt) == ("student", None)
+    assert candidates.verdict("student", Scored(1.0, {"de": 1.0}), "clear").chosen == START
+
+
+def test_the_sentence_says_where_a_lead_may_be_chance() -> None:
+    start, final = scored(de="1110"), scored(de="0011")
+    candidates = Candidates()
+    candidates.offer(START, start, {})
+    strict, clear = candidates.verdict("student", final), candidates.verdict("student", final, "clear")
+    assert strict.doubt is not None
+    share = f"the student is as good as the supervised start in {100 * strict.doubt:.0f} % of resamples of dev"
+    assert strict.sentence == (
+        f"kept the supervised start: dev F1 75.00 against student 50.00; a lead within chance ({share}: train.guard=clear would keep it); "
+        "what was learned from raw text did not help on dev: the student was worse in de -25.0"
+    )
+    assert clear.sentence == (
+        f"kept the student: dev F1 50.00 against supervised start 75.00; a lead within chance: {share}; "
+        "on dev raw text made it worse in de -25.0"
+    )
+    assert "chance" not in candidates.verdict("student", scored(de="0000")).sentence
+
+
+def test_the_loop_asks_a_clear_guard_for_a_clear_lead() -> None:
+    """Warm-up, student, start and end of fine-tuning; the start leads by one sentence of three."""
+    method, script = build_with(keep_teacher=False), iter(["110", "000", "001", "100"])
+
+    def scripted(tagger: Tagger) -> Scored:
+        return scored(de=next(script))
+
+    budget = Budget(2, 2, 9)
+    loop = fit(method, Position(), seed=5, draw=draw(method), budget=lambda stage: budget, evaluate=scripted, guard="clear")
+    verdict = list(loop)[-1].verdict
+    assert verdict is not None and verdict.chosen == "student" and verdict.doubt == doubt_of(scored(de="110"), scored(de="001"))
+
+
+def test_counts_outlive_a_checkpoint(tmp_path: Path) -> None:
+    position = Position(best_counts=scored(de="01").counts_by_language)
+    position.candidates.offer(START, scored(de="110", en="0"), {"w": torch.ones(1)})
+    Checkpoints(tmp_path).save(1, {"position": position.state()})
+    state = Checkpoints(tmp_path).latest()
+    assert state is not None
+    back = Position.restored(state["position"])
+    assert torch.equal(back.best_counts["de"], position.best_counts["de"])
+    final = scored(de="001", en="0")
+    verdict = back.candidates.verdict("student", final)
+    assert verdict.doubt is not None and verdict.sentence == position.candidates.verdict("student", final).sentence
+    del state["position"]["candidates"][START]["counts"], state["position"]["best_counts"]  # of a run begun before there were any
+    assert Position.restored(state["position"]).candidates.verdict("student", final).doubt is None
+
+
+def test_dev_is_counted_by_sentence() -> None:
+    source = generate("de")
+    some = [next(source) for _ in range(12)]
+    found = score_on_dev(make_tagger("student"), {"de": some}, "lenient")
+    counts = found.counts_by_language["de"]
+    correct, predicted, gold = counts.sum(0).tolist()
+    assert counts.shape == (12, 3) and gold == sum(tag.startswith("B-") for s in some for tag in s.tags or ())
+    assert found.by_language["de"] == pytest.approx(200 * correct / (predicted + gold))

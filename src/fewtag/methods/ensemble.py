@@ -85,9 +85,7 @@ class Ensemble(Method):
 
         told = self.config.model_copy(update={"labels": self.config.compact_labels})
         step = distill_step(pupil, self._ask, told, self._tell, Batch.for_second)
-        return Stage(
-            pupil.name, step, pupil, "both", False, begin, True, "semi_supervised", deliverable=False, ended=self._note(pupil)
-        )
+        return Stage(pupil.name, step, pupil, "both", False, begin, True, "semi_supervised", deliverable=False, ended=self._note(pupil))
 
     def _alone(self, member: Learner, step: Step, *, deliverable: bool) -> Stage:
         """A member's own training on the labeled sentences."""

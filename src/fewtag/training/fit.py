@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -38,6 +38,7 @@ class Position:
         best_step: when it was reached.
         stale: evaluations since then.
         best_by_language: the same score per language.
+        best_counts: spans it got right, predicted and missed, by language and sentence.
         best_weights: the scored tagger's weights at that moment.
         sums: sums of the named losses since the last evaluation, with how many times each was seen.
         total_steps: steps done in all stages.
@@ -52,6 +53,7 @@ class Position:
     best_score: float | None = None
     best_step: int = 0
     best_by_language: dict[str, float] = field(default_factory=dict)
+    best_counts: dict[str, Tensor] = field(default_factory=dict)
     stale: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     sums: dict[str, list[float]] = field(default_factory=dict)
@@ -67,7 +69,7 @@ class Position:
     @classmethod
     def restored(cls, state: dict[str, Any]) -> Position:
         """From a saved `state`."""
-        filled = {name: dict(state.get(name, {})) for name in ("best_weights", "best_by_language", "sums")}
+        filled = {name: dict(state.get(name, {})) for name in ("best_weights", "best_by_language", "best_counts", "sums")}
         return cls(**{**state, **filled, "candidates": Candidates(dict(state.get("candidates", {})))})
 
 
@@ -118,7 +120,7 @@ def fit(
     budget: Callable[[Stage], Budget],
     evaluate: Callable[[Tagger], Scored],
     out_of_time: Callable[[Stage], bool] = lambda stage: False,
-    guard: bool = False,
+    guard: bool | Literal["clear"] = False,
 ) -> Iterator[Progress]:
     """Train a method from where ``position`` stands to its end.
 
@@ -130,7 +132,8 @@ def fit(
         budget: of a stage.
         evaluate: scores a tagger on dev; must not use torch's generators for anything that matters.
         out_of_time: ends a stage early when true.
-        guard: whether the best of the final tagger, the supervised start and the stages' rivals is delivered, rather than the final one.
+        guard: whether the best of the final tagger, the supervised start and the stages' rivals is delivered, rather than the final one;
+            ``"clear"``: only where its lead on dev is (`fewtag.training.guard.Candidates.verdict`).
 
     Yields:
         Progress after every step, and at the end of every stage.
@@ -189,12 +192,12 @@ def fit(
             stage.scored.take_over(position.best_weights)
             stage.ended(position.best_score or 0.0)
         language = ""  # the end of a stage belongs to no draw
-        best = Scored(position.best_score or 0.0, position.best_by_language)
+        best = Scored(position.best_score or 0.0, position.best_by_language, position.best_counts)
         if guard and stage.effort == "supervised" and stage.deliverable and position.stage < len(stages) - 1:
             position.candidates.offer(START, best, position.best_weights)
         verdict = None
         if guard and position.stage == len(stages) - 1:
-            verdict = position.candidates.verdict(method.delivered.name, best)
+            verdict = position.candidates.verdict(method.delivered.name, best, guard)
             if verdict.chosen != verdict.final:
                 method.delivered.take_over(position.candidates.kept[verdict.chosen]["weights"])
             position.candidates = Candidates()
@@ -202,7 +205,7 @@ def fit(
         position.stage, position.step, position.begun = position.stage + 1, 0, False
         position.given = False
         position.best_score, position.best_step, position.stale = None, 0, 0
-        position.best_weights, position.best_by_language, position.sums = {}, {}, {}
+        position.best_weights, position.best_by_language, position.best_counts, position.sums = {}, {}, {}, {}
         yield final
 
 
@@ -214,7 +217,7 @@ def _evaluate(position: Position, stage: Stage, evaluate: Callable[[Tagger], Sco
             position.stale += 1
             return scored, False
         position.best_score, position.best_step, position.stale = scored.value, position.step, 0
-        position.best_by_language = scored.by_language
+        position.best_by_language, position.best_counts = scored.by_language, scored.counts_by_language
         position.best_weights = {name: weight.detach().cpu().clone() for name, weight in tagger.state_dict().items()}
     return scored, True
 

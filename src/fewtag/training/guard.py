@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 from torch import Tensor
 
+from fewtag.evaluation.bootstrap import generator_for, resampled_f1
+
 START = "supervised start"
+CLEAR = 0.2  # a lead is clear where fewer resamples of dev than this share contradict it: benchmarks/guard.py, docs/results.md
+RESAMPLES = 1000  # as of a run's intervals
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +23,12 @@ class Scored:
     Args:
         value: the number early stopping looks at; higher is better.
         by_language: the same per language, for people.
+        counts_by_language: (N, 3) correct, predicted and gold spans of each dev sentence; empty where nobody counted.
     """
 
     value: float
     by_language: dict[str, float]
+    counts_by_language: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -29,7 +36,7 @@ class Candidates:
     """The best weights of each kind a run has seen.
 
     Args:
-        kept: by name: ``score``, ``by_language`` and ``weights`` (on the CPU).
+        kept: by name: ``score``, ``by_language``, ``counts`` and ``weights`` (on the CPU).
     """
 
     kept: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -38,18 +45,23 @@ class Candidates:
         """Keep a copy of these weights when they are the best of their kind; a tie keeps the earlier."""
         if name not in self.kept or scored.value > self.kept[name]["score"]:
             copies = {key: weight.detach().cpu().clone() for key, weight in weights.items()}
-            self.kept[name] = {"score": scored.value, "by_language": dict(scored.by_language), "weights": copies}
+            said = {"score": scored.value, "by_language": dict(scored.by_language), "counts": dict(scored.counts_by_language)}
+            self.kept[name] = {**said, "weights": copies}
 
-    def verdict(self, name: str, final: Scored) -> Verdict:
+    def verdict(self, name: str, final: Scored, guard: Literal[True, "clear"] = True) -> Verdict:
         """Which to ship: the final one unless another has a better dev score.
 
         Args:
             name: of the final tagger.
             final: its score.
+            guard: ``True``: any lead on dev counts; ``"clear"``: one that fewer than `CLEAR` of the resamples of dev contradict.
         """
-        scores = {name: final, **{other: Scored(each["score"], each["by_language"]) for other, each in self.kept.items()}}
-        chosen = max(scores, key=lambda other: scores[other].value)  # the first of equals, so the final one
-        return Verdict(chosen, name, scores)
+        others = {other: Scored(each["score"], each["by_language"], each.get("counts", {})) for other, each in self.kept.items()}
+        scores = {name: final, **others}
+        best = max(scores, key=lambda other: scores[other].value)  # the first of equals, so the final one
+        doubt = doubt_of(scores[best], final) if best != name else None
+        by_chance = guard == "clear" and doubt is not None and doubt >= CLEAR
+        return Verdict(name if by_chance else best, name, scores, doubt, best)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +72,16 @@ class Verdict:
         chosen: name of what is shipped.
         final: name of what training ended with.
         scores: dev scores by name.
+        doubt: share of the resamples of dev in which the final one is as good as the best, see `doubt_of`; None where it is the best
+            itself or nobody counted.
+        best: name of the best on dev; empty: the chosen.
     """
 
     chosen: str
     final: str
     scores: dict[str, Scored]
+    doubt: float | None = None
+    best: str = ""
 
     @property
     def sentence(self) -> str:
@@ -72,6 +89,7 @@ class Verdict:
         chosen, start = self.scores[self.chosen], self.scores.get(START)
         others = ", ".join(f"{name} {each.value:.2f}" for name, each in self.scores.items() if name != self.chosen)
         text = f"kept the {self.chosen}: dev F1 {chosen.value:.2f}" + (f" against {others}" if others else "")
+        text += self._doubtful()
         if start is None:
             return text
         if self.chosen == START:
@@ -80,6 +98,34 @@ class Verdict:
             return f"{text}: the {self.final} was {told}" if told else text
         told = _gains(start, chosen)
         return f"{text}; on dev raw text made it {told}" if told else text
+
+    def _doubtful(self) -> str:
+        """In words, where the best's lead over the final tagger may be chance and so the choice might have been another."""
+        if self.doubt is None or self.doubt < CLEAR:
+            return ""
+        lead = f"the {self.final} is as good as the {self.best or self.chosen} in {100 * self.doubt:.0f} % of resamples of dev"
+        if self.chosen == self.final:
+            return f"; a lead within chance: {lead}"
+        return f"; a lead within chance ({lead}: train.guard=clear would keep it)"
+
+
+def doubt_of(ahead: Scored, other: Scored) -> float | None:
+    """Share of the resamples of dev, drawn by sentence within each language, in which the other's average F1 is no lower.
+
+    Args:
+        ahead: the better of the two on dev.
+        other: the other, on the same sentences.
+
+    Returns:
+        None where the sentences were not counted.
+    """
+    if not ahead.counts_by_language or ahead.counts_by_language.keys() != other.counts_by_language.keys():
+        return None
+    means_SR = np.zeros((2, RESAMPLES))
+    for language, ahead_N3 in ahead.counts_by_language.items():
+        counts_SN3 = np.stack([each.numpy().astype(np.float64) for each in (ahead_N3, other.counts_by_language[language])])
+        means_SR += resampled_f1(counts_SN3, RESAMPLES, generator_for(0, language))
+    return float((means_SR[1] >= means_SR[0]).mean())
 
 
 def _gains(start: Scored, other: Scored) -> str:

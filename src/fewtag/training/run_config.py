@@ -47,7 +47,8 @@ class TrainConfig(LearnerConfig):
     finetune_steps: PositiveInt | Auto = "auto"  # auto: 600
     evaluate_every: PositiveInt | Auto = "auto"  # auto: 100, and 50 in the fine-tuning
     patience: int = Field(default=6, ge=1)  # evaluations without a better dev score
-    guard: bool | Auto = "auto"  # deliver the best on dev of final tagger, supervised start and teacher; auto: as the method's row says
+    guard: bool | Literal["auto", "clear"] = "auto"  # deliver the best on dev of final tagger, supervised start and teacher; clear: another
+    # than the final one only where its lead is no chance; auto: as the method's row says
     start: str = ""  # a finished run on the same labeled sentences whose tagger takes the place of the first, supervised stage
     passes: PositiveInt | None = None  # encoder passes a run takes, in place of steps and patience: for comparisons at equal cost
     max_time: Text = ""  # "2h", "30m", "90s"; empty: no limit

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fewtag.evaluation import Report, evaluate, score
+import numpy as np
+import torch
+
+from fewtag.evaluation import Report, evaluate
+from fewtag.evaluation.bootstrap import as_array
+from fewtag.evaluation.span_f1 import count_by_sentence, total
 from fewtag.tagger.decode import Prediction
 from fewtag.tagger.tagger import Tagger
 from fewtag.text.sentence import Sentence
@@ -36,7 +41,9 @@ def report_on(predictions: Mapping[str, Sequence[Prediction]], *, mode: str = "l
 
 def score_on_dev(tagger: Tagger, dev: Sentences, mode: str) -> Scored:
     """Span micro-F1 averaged over languages, as the paper early-stops (ambiguity A25)."""
-    scores = {}
+    scores, counts = {}, {}
     for language, some in predict_all(tagger, dev).items():
-        scores[language] = score([p.sentence.tags or () for p in some], [p.tags for p in some], mode)[0].f1
-    return Scored(sum(scores.values()) / len(scores), scores)
+        counted = count_by_sentence([p.sentence.tags or () for p in some], [p.tags for p in some], mode)
+        scores[language] = total(counted)[0].f1
+        counts[language] = torch.from_numpy(as_array(counted).astype(np.int32))
+    return Scored(sum(scores.values()) / len(scores), scores, counts)
