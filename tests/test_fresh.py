@@ -164,7 +164,10 @@ def test_members_of_an_ensemble_start_apart() -> None:
         return tagger
 
     method: Any = METHODS["ensemble"].method(resolve("ensemble", {"members": 2}), seeded, LearnerConfig())
-    assert [stage.name for stage in method.stages()] == ["member-1", "member-2", "distill", "finetune"]
+    assert [stage.name for stage in method.stages()] == ["member-1", "member-2", "distill"]
+    tuned: Any = METHODS["ensemble"].method(resolve("ensemble", {"members": 2, "finetune": True}), seeded, LearnerConfig())
+    last = tuned.stages()[-1]
+    assert (last.name, last.scored.name, last.draws) == ("finetune", "student", "labeled")
     assert not torch.equal(method.members[0].tagger.head.weight, method.members[1].tagger.head.weight)
 
 

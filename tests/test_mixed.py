@@ -87,7 +87,7 @@ def test_the_say_of_a_member_is_the_square_of_its_score(checkpoint: Path) -> Non
 def test_the_student_of_the_built_in_encoder_speaks_for_its_members(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """60, 60, 30 and 30 until it has heard all; then its own 80 beside their 60: 6400 + 3600 = 10000, so 0.18, 0.18 and 0.64."""
     method = built(checkpoint)
-    *alone, relay, distill, _ = method.stages()
+    *alone, relay, distill = method.stages()
     assert [stage.name for stage in alone] == ["member-1", "member-2", "compact-1", "compact-2"]
     assert (relay.name, distill.name) == ("compact-student", "distill")
     asked: list[list[str]] = []
@@ -154,7 +154,7 @@ def test_a_learning_rate_for_the_encoder_is_not_taken_by_the_other_one(checkpoin
 def test_what_is_delivered_has_the_encoder_of_the_run(checkpoint: Path, tmp_path: Path, pretraining: int) -> None:
     """Here the built-in encoder's members are far better on dev, and still none of them is what the guard may keep."""
     settings: dict[str, Any] = {
-        **{"train__max_steps": 150, "train__evaluate_every": 50, "train__semi_supervised_steps": 4, "train__finetune_steps": 2},
+        **{"train__max_steps": 150, "train__evaluate_every": 50, "train__semi_supervised_steps": 4},
         **{"data__languages": ("de", "en"), "train__lr": 1e-6, "pretraining__steps": pretraining},
     }
     result = fewtag.train(
@@ -163,7 +163,7 @@ def test_what_is_delivered_has_the_encoder_of_the_run(checkpoint: Path, tmp_path
     events = read_events(result.folder / "events.jsonl")
     stages = [event["stage"] for event in events if event["event"] == "stage_done"]
     assert [stage for stage in stages if stage != "pretrain"] == [
-        *("member-1", "member-2", "compact-1", "compact-2", "compact-student", "distill", "finetune")
+        *("member-1", "member-2", "compact-1", "compact-2", "compact-student", "distill")
     ]
     scores = {event["stage"]: event["best_dev_f1"] for event in events if event["event"] == "stage_done"}
     assert scores["compact-1"] > scores["member-1"] + 30

@@ -35,6 +35,7 @@ class EnsembleConfig(DistillConfig):
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     # Whose word counts how much: every one's the same, or each encoder's as the mean square of its F1 on dev, so a poor one says little
     say: Literal["same", "by-dev"] = "same"
+    finetune: bool = False  # of the student on labels alone: they were in every step of it, and more of them cost F1; LOG.md 2026-11-26
 
 
 class Ensemble(Method):
@@ -67,12 +68,13 @@ class Ensemble(Method):
         compact = [self._alone(each, _for_second(supervised_step(each, c.label_smoothing)), deliverable=False) for each in self.compact]
         together = distill_step(self.student, self._ask, c, self._tell)
         tune = supervised_step(self.student, c.label_smoothing)
+        finetune = Stage("finetune", tune, self.student, "labeled", True, self.student.restart, True, "finetune")
         return [
             *members,
             *compact,
             *map(self._relay, self.compact_students),
             Stage("distill", together, self.student, "both", False, self._begin_distillation, True, "semi_supervised"),
-            Stage("finetune", tune, self.student, "labeled", True, self.student.restart, True, "finetune"),
+            *([finetune] if c.finetune else []),
         ]
 
     def _relay(self, pupil: Learner) -> Stage:
