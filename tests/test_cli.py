@@ -47,7 +47,7 @@ def test_train_shows_scores_and_where_things_are(place: Path) -> None:
     assert "run/report.md" in printed
     assert "lenient" in printed
     assert "method smooth-ensemble, because there is raw text" in talk
-    assert "stage 4/5 distill" in talk
+    assert "stage 4/4 distill" in talk
     assert "\x1b[" not in printed + talk  # no colors where there is no terminal
 
 
