@@ -57,7 +57,7 @@ def split(before: Counts, after: Counts, size: int, generator: np.random.Generat
     gains = []
     for language in before:
         order = generator.permutation(len(before[language]))
-        few, rest = order[: min(size, len(order) // 2)], order[min(size, len(order) // 2) :]
+        few, rest = np.split(order, [min(size, len(order) // 2)])
         for own, each in zip(small, (before, after), strict=True):
             own[language] = each[language][few]
         gains.append(float(f1_of(after[language][rest].sum(0)) - f1_of(before[language][rest].sum(0))))

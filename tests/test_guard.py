@@ -191,6 +191,12 @@ def test_doubt_is_what_enumeration_says(ahead: dict[str, str], other: dict[str, 
     assert doubt_of(scored(**ahead), scored(**other)) == pytest.approx(enumerated(ahead, other), abs=0.05)
 
 
+def test_a_language_without_dev_sentences_takes_no_part_in_doubt() -> None:
+    empty = torch.zeros(0, 3, dtype=torch.int32)
+    with_empty = [Scored(s.value, s.by_language, {**s.counts_by_language, "en": empty}) for s in (scored(de="110"), scored(de="001"))]
+    assert doubt_of(*with_empty) == doubt_of(scored(de="110"), scored(de="001"))
+
+
 def test_doubt_needs_counts_of_the_same_sentences() -> None:
     assert doubt_of(Scored(2.0, {"de": 2.0}), Scored(1.0, {"de": 1.0})) is None
     assert doubt_of(scored(de="11"), Scored(1.0, {"de": 1.0})) is None

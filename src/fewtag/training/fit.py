@@ -38,7 +38,7 @@ class Position:
         best_step: when it was reached.
         stale: evaluations since then.
         best_by_language: the same score per language.
-        best_counts: spans it got right, predicted and missed, by language and sentence.
+        best_counts: its correct, predicted and gold spans, by language and sentence, as in `Scored`.
         best_weights: the scored tagger's weights at that moment.
         sums: sums of the named losses since the last evaluation, with how many times each was seen.
         total_steps: steps done in all stages.

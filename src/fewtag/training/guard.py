@@ -58,10 +58,10 @@ class Candidates:
         """
         others = {other: Scored(each["score"], each["by_language"], each.get("counts", {})) for other, each in self.kept.items()}
         scores = {name: final, **others}
-        best = max(scores, key=lambda other: scores[other].value)  # the first of equals, so the final one
+        best = _best_of(scores)
         doubt = doubt_of(scores[best], final) if best != name else None
         by_chance = guard == "clear" and doubt is not None and doubt >= CLEAR
-        return Verdict(name if by_chance else best, name, scores, doubt, best)
+        return Verdict(name if by_chance else best, name, scores, doubt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +71,15 @@ class Verdict:
     Args:
         chosen: name of what is shipped.
         final: name of what training ended with.
-        scores: dev scores by name.
+        scores: dev scores by name, the final one's first.
         doubt: share of the resamples of dev in which the final one is as good as the best, see `doubt_of`; None where it is the best
             itself or nobody counted.
-        best: name of the best on dev; empty: the chosen.
     """
 
     chosen: str
     final: str
     scores: dict[str, Scored]
     doubt: float | None = None
-    best: str = ""
 
     @property
     def sentence(self) -> str:
@@ -103,10 +101,15 @@ class Verdict:
         """In words, where the best's lead over the final tagger may be chance and so the choice might have been another."""
         if self.doubt is None or self.doubt < CLEAR:
             return ""
-        lead = f"the {self.final} is as good as the {self.best or self.chosen} in {100 * self.doubt:.0f} % of resamples of dev"
+        lead = f"the {self.final} is as good as the {_best_of(self.scores)} in {100 * self.doubt:.0f} % of resamples of dev"
         if self.chosen == self.final:
             return f"; a lead within chance: {lead}"
         return f"; a lead within chance ({lead}: train.guard=clear would keep it)"
+
+
+def _best_of(scores: Mapping[str, Scored]) -> str:
+    """Name of the best, the first of equals: with the final tagger in front a tie is its own."""
+    return max(scores, key=lambda name: scores[name].value)
 
 
 def doubt_of(ahead: Scored, other: Scored) -> float | None:
@@ -123,6 +126,8 @@ def doubt_of(ahead: Scored, other: Scored) -> float | None:
         return None
     means_SR = np.zeros((2, RESAMPLES))
     for language, ahead_N3 in ahead.counts_by_language.items():
+        if not len(ahead_N3):  # nothing to draw, and 0 for both
+            continue
         counts_SN3 = np.stack([each.numpy().astype(np.float64) for each in (ahead_N3, other.counts_by_language[language])])
         means_SR += resampled_f1(counts_SN3, RESAMPLES, generator_for(0, language))
     return float((means_SR[1] >= means_SR[0]).mean())
