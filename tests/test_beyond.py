@@ -174,14 +174,18 @@ def test_the_head_learns_first() -> None:
     learner = Learner("student", make_tagger("student"), LearnerConfig(lr=0.01, head_first=2))
     batch = learner.tagger.batcher.batch(LABELED["en"], labeled=True)
     assert batch.tag_ids_BT is not None
-    moved = []
+    moved, taken = [], []
     for step in range(3):
         with learner.settled() as tagger:
             before = {name: value.clone() for name, value in tagger.state_dict().items()}
-        learner.descend(cross_entropy(learner.logits(batch, Key(0, "s", step), "x"), batch.tag_ids_BT).mean)
+        taken.append(learner.descend(cross_entropy(learner.logits(batch, Key(0, "s", step), "x"), batch.tag_ids_BT).mean))
         with learner.settled() as tagger:
             moved.append({name.split(".")[0] for name, value in tagger.state_dict().items() if not torch.equal(value, before[name])})
     assert moved == [{"head"}, {"head"}, {"head", "encoder"}]
+    bodies = [[bool(each.any()) for each in gradient.body[:-2]] for gradient in taken]  # the head's two come last
+    assert not any(bodies[0] + bodies[1]) and all(bodies[2])
+    assert all(each.any() for gradient in taken for each in gradient.body[-2:])
+    assert [bool(gradient.values_RD.any()) for gradient in taken if gradient.values_RD is not None] == [False, False, True]
 
 
 def test_languages_are_drawn_by_their_weights() -> None:

@@ -249,6 +249,25 @@ def test_the_best_weights_are_put_back_and_patience_ends_a_stage() -> None:
     assert torch.equal(method.delivered.tagger.head.weight, kept[1]["w"])  # a tie keeps the earlier weights
 
 
+def test_a_stage_that_ends_between_two_looks_is_looked_at_where_it_ends() -> None:
+    """Time is up after 6 steps, and the last look was at 4; what was learned since competes with the rest, and once."""
+    method, position, values = build("supervised-multi"), Position(), iter([10.0, 30.0])
+    fitting = fit(
+        method, position, seed=5, draw=draw(method), budget=lambda stage: Budget(100, 4, 3),
+        evaluate=lambda tagger: Scored(next(values), {}), out_of_time=lambda stage: position.step == 6,
+    )  # fmt: skip
+    events = list(fitting)
+    assert [event.step for event in events if event.scored] == [4, 6] and events[-2].losses
+    assert (events[-1].stage_done, events[-1].best_step, events[-1].best_score) == (True, 6, 30.0)
+
+
+def test_a_step_on_raw_text_is_of_the_language_of_the_raw_text() -> None:
+    """Also where its labels are of all languages."""
+    events = [each for each in loop(build("metats, read differently again"), Position()) if each.stage == "interact"]
+    assert {each.language for each in events if each.step and not each.stage_done} == {"de", "en"}
+    assert {name for each in events for name in each.losses if name.startswith("feedback/")} == {"feedback/de", "feedback/en"}
+
+
 def test_a_loss_that_is_not_finite_stops_with_step_and_language() -> None:
     method = build("supervised-multi")
     method.delivered.tagger.head.bias.data.fill_(float("nan"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 pytest.importorskip("torch")
 
+from fewtag.cli.app import app
 from fewtag.cli.settings import run_config
 from fewtag.data.corpus import Corpus
 from fewtag.data.low_resource import LowResource
@@ -22,6 +25,7 @@ from fewtag.experiments.curve import CurveConfig, measure, shrunk
 from fewtag.experiments.curve_page import line_of, page, write_outlook
 from fewtag.experiments.forecast import forecast, rounded
 from fewtag.experiments.saturation import Curve, fit, middle
+from grids import start, wait_for
 
 SIZES = np.repeat([25.0, 50.0, 100.0, 200.0, 400.0], 3)
 PLANTED = [(85.0, 45.0, 0.5), (90.0, 60.0, 0.3), (70.0, 40.0, 1.0), (95.0, 50.0, 0.2)]  # a, b in units of the smallest size, c
@@ -200,6 +204,30 @@ def test_a_curve_is_measured_reused_and_written(data: Path, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="holds the curve of another configuration"):
         measure(other, plan, tmp_path)
     assert measure(config, CurveConfig(points=3, seeds=2, target=50), tmp_path).measurements == outlook.measurements
+
+
+def test_the_method_is_one_that_every_size_can_be_trained_with(data: Path, tmp_path: Path) -> None:
+    """Fewer labels leave raw text; all of them leave none."""
+    quick = {"train.max_steps": 4, "train.evaluate_every": 4, "data.languages": ("cs",)}
+    said: list[str] = []
+    outlook = measure(run_config(None, [], quick, data), CurveConfig(points=3, seeds=1), tmp_path / "auto", listener=said.append)
+    assert outlook.method == "supervised-multi" and "method supervised-multi, because there is no raw text" in said[0]
+    with pytest.raises(ConfigError, match="metats learns from raw text"):
+        measure(run_config(None, [], {**quick, "method.name": "metats"}, data), CurveConfig(points=3, seeds=1), tmp_path / "metats")
+    assert not (tmp_path / "metats").exists()  # refused before the first run
+
+
+def test_ctrl_c_says_how_the_curve_goes_on(data: Path, tmp_path: Path) -> None:
+    process = start("curve", data, "-o", "out", "-m", "supervised-multi", "--langs", "en", "--set", "train.patience=99", folder=tmp_path)
+    wait_for(lambda: any(tmp_path.glob("out/runs/*/events.jsonl")))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130 and f"Go on with: fewtag curve {data} -o out -m supervised-multi" in said and "--resume" not in said
+
+
+def test_a_target_that_is_no_score_is_refused_as_it_was_typed() -> None:
+    done = CliRunner().invoke(app, ["curve", ".", "-o", "out", "--target", "-3"])
+    assert isinstance(done.exception, ConfigError) and "target = -3.0" in str(done.exception)
 
 
 def test_a_curve_as_it_is_typed(data: Path, tmp_path: Path) -> None:

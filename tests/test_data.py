@@ -90,6 +90,19 @@ def test_five_shots_have_five_spans_of_each_label_and_no_sentence_to_spare() -> 
     assert sum(seen.values()) < 60
 
 
+def test_shots_count_what_is_left_when_a_part_is_kept_aside() -> None:
+    """A rare label whose every span went into the dev part cannot be asked for five times; all of train would be labeled."""
+    train = many("en", 400, "A")
+    train[7] = Sentence(("w7", "x"), ("B-rare", "O"), "en", "en-7", source="f:8")
+    sizes = []
+    for seed in range(40):
+        data = LowResource.sample(Corpus("made", {"en": {"train": train}}), "5shot", seed)
+        rare = any("B-rare" in (s.tags or ()) for s in data.dev["en"])
+        assert rare or any("B-rare" in (s.tags or ()) for s in data.labeled["en"])
+        sizes.append((rare, len(data.labeled["en"])))
+    assert any(rare for rare, _ in sizes) and max(size for rare, size in sizes if rare) == 5
+
+
 def test_a_choice_depends_on_seed_and_language_alone() -> None:
     both, alone = LowResource.sample(corpus_of(en=100, de=100), "10%", 7), LowResource.sample(corpus_of(en=100), "10%", 7)
     assert both.labeled["en"] == alone.labeled["en"]
@@ -99,7 +112,9 @@ def test_a_choice_depends_on_seed_and_language_alone() -> None:
 
 def test_without_dev_a_slice_of_train_is_kept_aside_and_said() -> None:
     data = LowResource.sample(Corpus("made", {"en": {"train": many("en", 100)}}), "20%")
-    assert "en has no dev split" in data.notes[0]
+    assert "en has no dev split" in data.notes[0] and data.own_dev == ("en",)
+    whole = LowResource.sample(Corpus("made", {"en": {"train": many("en", 100)}}), "100%", dev_like="20%")
+    assert whole.dev == data.dev and len(whole.labeled["en"]) == 96  # the upper bound is held to the same sentences
     assert len(data.dev["en"]) == 4
     ids = [{s.id for s in part["en"]} for part in (data.dev, data.labeled, data.unlabeled)]
     assert not ids[0] & ids[1]

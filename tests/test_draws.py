@@ -14,11 +14,13 @@ import torch
 from fewtag.data.corpus import Corpus
 from fewtag.data.low_resource import LowResource
 from fewtag.errors import ConfigError
+from fewtag.learning.learner_config import LearnerConfig
+from fewtag.methods import METHODS, resolve
 from fewtag.methods.method import Stage
 from fewtag.text import Sentence
-from fewtag.training.draws import Draws
+from fewtag.training.draws import Draws, split
 from fewtag.training.run import train
-from test_contract import NAMES, PRETRAINED, build
+from test_contract import NAMES, PRETRAINED, build, make_tagger
 
 STEPS = 60
 
@@ -77,6 +79,22 @@ def test_no_sentence_of_dev_or_test_is_ever_drawn(name: str) -> None:
     assert labeled < ids["train"] and len(labeled) == 3 * 12 and all(s.tags for s in found.labeled)
     assert raw in (set(), (ids["train"] | ids["unlabeled"]) - labeled - aside) and not any(s.tags for s in found.raw)
     assert bool(raw) == any(stage.draws != "labeled" for stage in build(name).stages())
+
+
+@pytest.mark.parametrize("folds", [0, 2])
+def test_a_language_without_raw_text_is_drawn_with_its_labeled_sentences_in_place_of_it(folds: int) -> None:
+    """Left out of the stages on raw text it would be forgotten there. Of a fold's judges no network sees even the text."""
+    data = LowResource.sample(corpus(), "40%")
+    data = replace(data, unlabeled={language: some for language, some in data.unlabeled.items() if language != "en"})
+    own = {s.id for s in data.labeled["en"]}
+    config: Any = METHODS["metats"].method(resolve("metats", {"folds": folds}), make_tagger, LearnerConfig())
+    for stage in (each for each in config.stages() if each.draws == "both"):
+        judges = {s.id for s in split(data.labeled["en"], "en", 3, stage.fold)[1]} if stage.fold else set()
+        found = taken(data, [replace(stage, heard=0)], 200)
+        raw = [s for s in found.raw if s.language == "en"]
+        assert {s.id for s in raw} == own - judges and not any(s.tags for s in raw)
+        assert {s.id for s in found.labeled if s.language == "en"} == own
+        assert {s.language for s in found.raw} == {"de", "en", "fr"}
 
 
 # ---- sampling.raw_weights

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fewtag.errors import ConfigError, DataError
 from fewtag.evaluation import Report, Score, cases, count_errors, evaluate, holm, paired_bootstrap, paired_t_test, score, span_errors
 from fewtag.evaluation.bootstrap import as_array, generator_for, resampled_f1
-from fewtag.evaluation.significance import incomplete_beta, student_p
+from fewtag.evaluation.significance import difference_of, incomplete_beta, student_p
 from fewtag.evaluation.span_f1 import count_by_sentence
 from fewtag.evaluation.tables import aligned, cases_text, differences_table, report_markdown, report_text
 from fewtag.text import Span
@@ -322,6 +322,12 @@ def test_paired_bootstrap_sees_a_real_difference_and_none_between_equals() -> No
     assert "+33.33" in aligned(*differences_table(found))
     with pytest.raises(ConfigError, match="at least 1"):
         paired_bootstrap(gold, gold, worse, resamples=0)
+
+
+def test_the_p_value_of_a_bootstrap_looks_to_both_sides() -> None:
+    """Observed 2; of the six drawn, -1, 0, 4 and 5 are at least 2 away from it, and the observed one is counted in: 5 of 7."""
+    assert difference_of(2.0, np.array([-1.0, 0.0, 2.0, 3.9, 4.0, 5.0])).p_value == pytest.approx(5 / 7)
+    assert difference_of(-2.0, np.array([1.0, 0.0, -2.0, -3.9, -4.0, -5.0])).p_value == pytest.approx(5 / 7)
 
 
 def test_paired_bootstrap_keeps_its_level() -> None:

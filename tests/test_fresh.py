@@ -23,6 +23,7 @@ from fewtag.methods.method import Fold
 from fewtag.methods.supervised import supervised_step
 from fewtag.tagger import Batch, Tagger
 from fewtag.text import Sentence
+from fewtag.training.checkpoint import same
 from fewtag.training.draws import Draws, split
 from fewtag.training.run import train
 from test_contract import DEV, LABELED, RAW, TAG_SET, draw, make_tagger
@@ -81,8 +82,9 @@ def test_no_network_learns_the_fold_that_judges_it() -> None:
 
 
 def test_each_round_starts_afresh_and_its_student_is_kept() -> None:
-    method: Any = METHODS["metats"].method(resolve("metats", {"folds": 3}), make_tagger, LearnerConfig(lr=0.01))
-    stages = method.stages()
+    config = resolve("metats", {"folds": 3, "confidence": {"kind": "free"}})
+    method: Any = METHODS["metats"].method(config, make_tagger, LearnerConfig(lr=0.01))
+    stages, unheard, unseen = method.stages(), method.feedback.state(), method.confidence.state()
     rounds = [f"{name}-{k}" for k in (1, 2, 3) for name in ("warm-up", "interact")]
     assert [s.name for s in stages] == [*rounds, "distill", "finetune"]
     assert [round(3 * s.share) for s in stages] == [3, 1, 3, 1, 3, 1, 3, 3]
@@ -91,11 +93,13 @@ def test_each_round_starts_afresh_and_its_student_is_kept() -> None:
     for stage in stages[:7]:
         stage.begin()
         if stage.name.startswith("warm-up"):
+            assert same(method.feedback.state(), unheard) and same(method.confidence.state(), unseen)
             assert all(torch.equal(value, fresh[name]) for name, value in method.teacher.tagger.state_dict().items())
         for step in range(2):
             labeled, raw, *judge = draw(method)(stage, step)
             stage.step(labeled, raw, Key(0, stage.name, step), *judge)
         if stage.name.startswith("interact"):
+            assert not same(method.feedback.state(), unheard) and not same(method.confidence.state(), unseen)
             students.append({name: value.clone() for name, value in method.student.state()["weights"].items()})
     for member, student in zip(method.members, students, strict=True):
         assert torch.equal(member.tagger.head.weight, student["head.weight"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pytest
 
 import fewtag
 from fewtag.data.corpus import Corpus
-from fewtag.errors import ConfigError, FewtagError
+from fewtag.errors import ConfigError, DataError, FewtagError
 from fewtag.experiments.cell import locked
 from fewtag.experiments.claims import _counts
 from fewtag.experiments.comparison import compare
@@ -146,7 +148,7 @@ def test_equal_budgets_are_those_of_the_longest(shop: Path, tmp_path: Path) -> N
     assert {run.budget for run in found.results.runs} == {longest}
     # A run ends with the step that reaches its budget: at most one step of each stage beyond it; a third step of two languages
     assert all(longest <= run.passes < longest + 14 for run in found.results.runs), [run.passes for run in found.results.runs]
-    assert f"every run takes {longest} encoder passes" in str(found)
+    assert f"every run ends with the step that makes it {longest} encoder passes" in str(found)
 
 
 def test_settings_of_a_method_go_to_the_methods_that_have_them(shop: Path) -> None:
@@ -207,6 +209,53 @@ def test_sentences_that_each_seed_cuts_for_itself_are_not_set_side_by_side(tmp_p
     assert _counts(replace(run, dev="matched"), tmp_path) is None
 
 
+def test_without_dev_and_test_the_rows_of_a_seed_are_scored_on_the_same_sentences(shop: Path, tmp_path: Path) -> None:
+    """Those that a run kept aside; of other seeds they are others, so there is no bootstrap, and the table says all of it."""
+    corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
+    for splits in corpus.sentences.values():
+        splits["train"] = splits.pop("dev")  # which is larger
+        del splits["test"]
+    methods = ["supervised-multi", "smooth-bond", "supervised-full"]
+    found = compare(corpus, methods, out=tmp_path, labeled=["30%"], seeds=2, settings=QUICK, bootstrap=50)
+    scored: dict[int, set[str]] = {}
+    for run in found.results.runs:
+        folder = RunFolder(tmp_path / "cells" / run.cell)
+        ids = [json.loads(line)["id"] for path in folder.path.glob("predictions/dev.*.jsonl") for line in path.read_text().splitlines()]
+        scored.setdefault(run.seed, set()).add(" ".join(sorted(ids)))
+    assert [len(each) for each in scored.values()] == [1, 1] and scored[1] != scored[2]
+    assert not found.results.tests[0]["differences"][0]["bootstrap_p"]
+    said = str(found)
+    assert "dev span F1 in percent" in said and "each seed's own dev" in said and "No bootstrap: " in said
+    assert "No dev split: pt, tr. A run stops by a fifth of what was to be labeled, kept from training, and is scored on them" in said
+
+
+def test_a_language_that_is_not_scored_is_named(shop: Path, tmp_path: Path) -> None:
+    corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
+    del corpus.sentences["tr"]["test"]
+    found = compare(corpus, ["supervised-multi"], out=tmp_path, labeled=["30%"], seeds=1, settings=QUICK, bootstrap=0)
+    assert "Trained on but not scored, having no sentences to score: tr." in str(found) and "No dev split" not in str(found)
+
+
+@pytest.mark.parametrize("name", ["data.json", "metrics.json", "env.json", "predictions/test.counts.json"])
+def test_a_damaged_file_of_a_finished_run_is_named(name: str, done: Any, shop: Path, tmp_path: Path) -> None:
+    shutil.copytree(done.out, tmp_path / "out")
+    path = tmp_path / "out" / "cells" / next(run.cell for run in done.results.runs if run.method == "metats") / name
+    path.write_bytes(path.read_bytes()[:-20])
+    corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
+    with pytest.raises(DataError, match=f"{re.escape(str(path))}: not readable as a JSON object"):
+        compare(corpus, METHOD_NAMES, out=tmp_path / "out", labeled=["30%"], seeds=2, settings=QUICK, bootstrap=200)
+
+
+def test_tables_of_another_command_do_not_stay(done: Any, shop: Path, tmp_path: Path) -> None:
+    shutil.copytree(done.out, tmp_path / "out")
+    mine = tmp_path / "out" / "tables" / "notes.md"
+    mine.write_text("of the user")
+    corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
+    compare(corpus, METHOD_NAMES[1:2], out=tmp_path / "out", labeled=["10%"], seeds=1, settings=QUICK, bootstrap=0)
+    names = sorted({path.stem for path in mine.parent.iterdir()})
+    assert names == ["main-shop-10pc-compact", "notes", "statistics"] and mine.read_text() == "of the user"
+
+
 def test_variants_stand_in_the_tables(shop: Path, tmp_path: Path) -> None:
     corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
     rows = ["short=supervised-multi: train.max_steps=6", "no-meta=metats: method.weight_meta=0"]
@@ -239,6 +288,7 @@ def test_a_configuration_read_back_leaves_the_row_its_own_settings(shop: Path) -
         ({"labeled": ["10"]}, None),
         ({"labeled": ["10%", "10%"]}, "labeled fraction 10% is given twice"),
         ({"labeled": ["half"]}, "labeled 'half' cannot be read"),
+        ({"labeled": ["50%", "5%", "50.0%"]}, "labeled fractions 50% and 50.0% are the same"),
         ({"seeds": []}, "at least one seed"),
         ({"encoders": ["compact", "compact"]}, "encoder compact is given twice"),
     ],
@@ -257,6 +307,9 @@ def test_lists_are_read_as_people_write_them() -> None:
     for wrong in ("0", "", "x", "-1", "1.5"):
         with pytest.raises(ConfigError, match="cannot be read"):
             chosen_seeds(wrong)
+    for many in ("1001", ",".join(map(str, range(1001)))):
+        with pytest.raises(ConfigError, match="more than 1000; five are usual"):
+            chosen_seeds(many)
     with pytest.raises(ConfigError, match="Did you mean 'metats'"):
         chosen_methods("metas")
 

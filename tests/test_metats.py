@@ -167,13 +167,15 @@ def test_the_printed_preset_is_the_printed_text() -> None:
 
 
 def test_gradients_of_the_terms_are_measured_now_and_then_and_change_nothing() -> None:
-    trained, told = [], {}
+    trained, told, passes = [], {}, []
     for every in (0, 3):
         method = build("metats-paper", diagnose_every=every, head=1.0, learner=DENSE)
         for step in range(3):
             told = method.step(*batches(method), Key(0, "interact", step))
             assert ("gradient meta" in told) == (every == 3 and step == 2)
         trained.append(weights(method.teacher))
+        passes.append(method.num_passes)
+    assert passes[0] == passes[1] > 0  # a budget of passes buys as many steps
     assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
     method = build("metats-paper", diagnose_every=1, weight_reg=0.0, weight_meta=0.0, head=1.0)
     sizes = method.step(*batches(method), Key(0, "interact", 0))

@@ -105,6 +105,13 @@ def test_figure_2_has_its_methods_and_fractions(shop: Path, bert: Path) -> None:
         options_of("o-ner", shop, encoder=str(bert), curve=True)
 
 
+def test_a_preset_sets_nothing_that_no_chosen_method_has(shop: Path, bert: Path) -> None:
+    options, _ = options_of("o-ner", shop, encoder=str(bert), methods=["supervised-multi", "supervised-full"])
+    assert options["settings"]["method"] == {"label_smoothing": 0.15}
+    options, _ = options_of("o-ner", shop, encoder=str(bert), methods=["noisy-student"], settings={"method": {"treshold": 1}})
+    assert options["settings"]["method"] == {"label_smoothing": 0.15, "noise_variance": 0.01, "treshold": 1}  # which is refused later
+
+
 def test_what_differs_from_the_paper_is_said(shop: Path, bert: Path) -> None:
     notes: list[str]
     options: dict[str, Any]

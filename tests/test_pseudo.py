@@ -430,7 +430,7 @@ def test_what_cannot_be_shown_is_said_in_a_sentence(place: Path, tmp_path: Path)
     (copy / "data.json").write_text(json.dumps({**described, "labeled_ids": {"pt": [], "tr": []}}))
     assert "gives other labeled sentences" in refused(DataError, copy)
     (copy / "pseudo.jsonl").write_text("{")
-    assert "not readable as JSON lines" in refused(DataError, copy)
+    assert "pseudo.jsonl:1: not readable as a JSON object" in refused(DataError, copy)
     (copy / "pseudo.jsonl").write_text("")
     assert "trained by metats, which recorded none" in refused(ConfigError, copy)
 

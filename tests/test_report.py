@@ -18,7 +18,7 @@ from fewtag.evaluation import count_errors, evaluate
 from fewtag.evaluation.confusion import NONE, confusion
 from fewtag.experiments.error_views import best_cases, worst_cases
 from fewtag.experiments.page import Code, Facts, Figures, Marked, Piece, Reading, Section, Table, Text, render
-from fewtag.experiments.record import Record, _lines
+from fewtag.experiments.record import Record
 from fewtag.experiments.run_report import run_page, write_report
 from fewtag.training.journal import Journal, read_events
 from pages import CHROMIUM, EVIL, Reader, measured
@@ -162,7 +162,6 @@ def test_a_text_may_hold_any_separator_of_lines(tmp_path: Path) -> None:
     journal.write("note", text="a\u2028b\u0085c")
     journal.close()
     assert [event["text"] for event in read_events(path)] == ["a\u2028b\u0085c"]
-    assert [line["text"] for line in _lines(path)] == ["a\u2028b\u0085c"]
 
 
 def test_nothing_is_asked_of_a_network(a_run: Path) -> None:

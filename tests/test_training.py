@@ -18,9 +18,11 @@ from safetensors.torch import load_file
 from fewtag.data.corpus import Corpus
 from fewtag.data.formats import FORMATS
 from fewtag.errors import ConfigError, DataError
+from fewtag.methods.pretraining import PretrainingConfig
 from fewtag.text import Sentence
 from fewtag.training.checkpoint import same
 from fewtag.training.drive import Interrupted
+from fewtag.training.fit import Progress
 from fewtag.training.folder import RunFolder
 from fewtag.training.journal import Journal, read_events
 from fewtag.training.prepare import parse_time
@@ -193,6 +195,27 @@ def test_max_time_ends_a_run_early_and_still_delivers(data: Path, tmp_path: Path
     assert result.steps < 10 and (tmp_path / "short" / "model" / "model.safetensors").exists()
 
 
+def test_a_budget_of_passes_is_looked_at_to_its_last_step_and_resumes_to_the_bit(data: Path, tmp_path: Path) -> None:
+    """A step on raw text costs more than one on labels, so the stage ends where no look was due. The cut is one step before that."""
+    own, last = config(data, "bond-hard", passes=193, patience=99), {"supervised": 0, "self-train": 0}
+    run(own, tmp_path / "whole")
+    for event in events_of(tmp_path / "whole"):
+        if event["event"] == "evaluation":
+            last[str(event["stage"])] = int(str(event["step"]))
+        elif event["event"] == "stage_done":
+            assert event["step"] == last[str(event["stage"])]
+    assert last["self-train"] % 10
+    seen: list[Progress] = []
+    with pytest.raises(Interrupted, match=f"self-train at step {last['self-train'] - 1}; "):
+        run(
+            own, tmp_path / "cut", listener=lambda said: None if isinstance(said, str) else seen.append(said),
+            interrupted=lambda: (seen[-1].stage, seen[-1].step) == ("self-train", last["self-train"] - 1),
+        )  # fmt: skip
+    run(resume_config(tmp_path / "cut"), tmp_path / "cut", resume=True)
+    assert events_of(tmp_path / "cut") == events_of(tmp_path / "whole")
+    assert same(weights_of(tmp_path / "cut"), weights_of(tmp_path / "whole"))
+
+
 def test_the_time_of_a_run_is_shared_by_the_languages(data: Path, tmp_path: Path) -> None:
     result = run(config(data, "supervised-single", max_time="6s"), tmp_path / "shared")
     own = {path.parent.name: path.read_text() for path in (tmp_path / "shared" / "languages").glob("*/config.toml")}
@@ -229,8 +252,21 @@ def test_metats_without_raw_text_is_refused(data: Path, tmp_path: Path) -> None:
         splits.pop("unlabeled")
     with pytest.raises(ConfigError, match="learns from raw text"):
         run(config(data), tmp_path / "none", corpus=corpus)
+    wanted = config(data, "auto").model_copy(update={"pretraining": PretrainingConfig(steps=5)})
+    with pytest.raises(ConfigError, match=r"pretraining\.steps needs raw text"):
+        run(wanted, tmp_path / "none", corpus=corpus)
     auto = run(config(data, "auto"), tmp_path / "auto", corpus=corpus)
     assert auto.method == "supervised-multi" and any("no raw text" in note for note in auto.notes)
+
+
+def test_a_language_without_raw_text_is_said_and_takes_part(data: Path, tmp_path: Path) -> None:
+    corpus = Corpus.from_dir(data)
+    corpus.sentences["no"].pop("unlabeled")
+    result = run(config(data, "bond-soft"), tmp_path / "run", corpus=corpus)
+    assert "no has no raw text: its labeled sentences, their tags taken off, stand for it" in result.notes
+    said = [each for each in read_events(tmp_path / "run" / "pseudo.jsonl") if each["language"] == "no"]
+    labeled = json.loads((tmp_path / "run" / "data.json").read_text())["labeled_ids"]["no"]
+    assert said and {name for each in said for name in each["ids"]} <= set(labeled)
 
 
 def test_times() -> None:

@@ -135,6 +135,13 @@ def test_a_study_goes_on_and_refuses_another(tmp_path: Path) -> None:
         Study(tmp_path, GRID, "e")
 
 
+def test_a_damaged_study_is_named(tmp_path: Path) -> None:
+    _run_all(Study(tmp_path, GRID, "d"), 1)
+    (tmp_path / "study.db").write_bytes(b"no database at all " * 99)
+    with pytest.raises(DataError, match=r"study.db: not readable as a study \(file is not a database\); --force begins a new one"):
+        Study(tmp_path, GRID, "d")
+
+
 SLEEPER = """
 import sys, time
 from pathlib import Path

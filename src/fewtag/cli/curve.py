@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +45,7 @@ def curve(
     from fewtag.experiments.curve import CurveConfig, measure
     from fewtag.experiments.curve_page import text, write_outlook
     from fewtag.tagger.allocator import keep_pages
+    from fewtag.training.drive import Interrupted
 
     keep_pages()
     flags: dict[str, Any] = {
@@ -53,11 +56,15 @@ def curve(
         "train.seed": seed,
     }
     settings = run_config(config, set_ or [], flags, dir)
-    wanted = {"points": points, "seeds": seeds, "target": target * 100 if target <= 1 else target, "on": on}
+    wanted = {"points": points, "seeds": seeds, "target": target * 100 if 0 < target <= 1 else target, "on": on}
     plan = build(CurveConfig, wanted, "fewtag curve")
     stop = StopRequest()
     with stop, Display(quiet or json_) as display:
-        outlook = measure(settings, plan, out, force=force, listener=display, interrupted=stop)
+        try:
+            outlook = measure(settings, plan, out, force=force, listener=display, interrupted=stop)
+        except Interrupted:
+            command = shlex.join(["fewtag", *sys.argv[1:]])
+            raise Interrupted(f"stopped; what is finished stays, the run that was on has a checkpoint. Go on with: {command}") from None
     write_outlook(outlook, out)
     if json_:
         print(json.dumps(outlook.to_json(), ensure_ascii=False))

@@ -1,11 +1,13 @@
-"""Opening and writing text files: gzip, byte order marks, wrong encodings by line; what is written stays whole."""
+"""Opening and writing files of text: gzip, byte order marks, wrong encodings by line; what is written stays whole."""
 
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from fewtag.data.problems import Problems
 from fewtag.errors import DataError
@@ -45,6 +47,20 @@ def read_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: is a folder, not a file") from None
     except (gzip.BadGzipFile, EOFError) as error:
         raise DataError(f"{path}: damaged or not gzip ({error})") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file that fewtag wrote.
+
+    Raises:
+        DataError: when it is missing, or no longer whole.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise DataError(f"{path}: missing; the run folder is not whole") from None
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: not readable as a JSON object ({error})") from None
 
 
 def write_text(path: Path, text: str | Iterable[str]) -> None:

@@ -35,6 +35,7 @@ class LowResource:
         spec: what was asked for.
         seed: of the choice.
         notes: what was decided for the user.
+        own_dev: languages without a dev split, whose dev sentences are a part of train.
     """
 
     labeled: ByLanguage
@@ -46,6 +47,7 @@ class LowResource:
     spec: str
     seed: int
     notes: list[str] = field(default_factory=list)
+    own_dev: tuple[str, ...] = ()
 
     @classmethod
     def sample(
@@ -66,8 +68,8 @@ class LowResource:
             seed: of the choice, per language independent of the other languages.
             languages: only these; None for all.
             dev_size: ``"full"``, or ``"matched"``: at most as many dev sentences as labeled ones (ambiguity A31).
-            dev_like: what ``"matched"`` counts as labeled where it is not ``labeled``: the upper bound of an experiment has every label,
-                and still stops by the dev sentences of the runs beside it.
+            dev_like: what counts as labeled where dev sentences are counted by it, if that is not ``labeled``: the upper bound of an
+                experiment has every label, and still stops by the dev sentences of the runs beside it.
             unlabeled: how much of each language's raw text there is to be, ``"10%"`` or ``"5000"`` sentences; a smaller pool is part of a
                 larger one.
 
@@ -76,16 +78,19 @@ class LowResource:
             DataError: when nothing is labeled.
         """
         amount, unit = parse_spec(labeled)
+        like = parse_spec(dev_like) if dev_like else (amount, unit)
         result: dict[str, ByLanguage] = {"labeled": {}, "unlabeled": {}, "dev": {}, "test": {}}
         hidden: list[Sequence[Sentence]] = []
         notes: list[str] = []
+        own_dev: list[str] = []
         for language in languages or corpus.languages:
             splits = corpus.sentences[language]
             train = tagged(splits.get("train", []))
             order = shuffled(len(train), f"{seed}/{language}/labeled")
             dev: Sequence[Sentence] = splits.get("dev", [])
             if not dev and len(train) > 1:
-                count = max(1, int(_DEV_SHARE * count_of(amount, unit, train, order)))
+                count = max(1, int(_DEV_SHARE * count_of(*like, train, order)))
+                own_dev.append(language)
                 dev, order = pick(train, sorted(order[:count])), order[count:]
                 notes.append(f"{language} has no dev split: {len(dev)} labeled sentences of train are kept aside to decide when to stop")
             count = count_of(amount, unit, train, order)
@@ -102,7 +107,7 @@ class LowResource:
             result["unlabeled"][language] = pool_of(
                 parts[0] if len(parts) == 1 else Joined(parts), unlabeled, f"{seed}/{language}/unlabeled"
             )
-            most = count_of(*(parse_spec(dev_like) if dev_like else (amount, unit)), train, order)
+            most = count_of(*like, train, order)
             if dev_size == "matched" and len(dev) > most:
                 picked = sorted(random.Random(f"{seed}/{language}/dev").sample(range(len(dev)), most))
                 dev = pick(dev, picked)
@@ -113,7 +118,7 @@ class LowResource:
         kept = {name: {lang: some for lang, some in part.items() if some} for name, part in result.items()}
         if not kept["dev"]:
             raise DataError(f"{corpus.name}: no dev split and too few labeled sentences to make one; add dev files")
-        return cls(**kept, hidden=HiddenTags(hidden), tag_set=corpus.tag_set, spec=labeled, seed=seed, notes=notes)
+        return cls(**kept, hidden=HiddenTags(hidden), tag_set=corpus.tag_set, spec=labeled, seed=seed, notes=notes, own_dev=tuple(own_dev))
 
     def save_ids(self, path: Path) -> None:
         """Write which sentences were chosen."""
@@ -172,7 +177,7 @@ def count_of(amount: float, unit: str, train: Sequence[Sentence], order: Sequenc
         return min(len(order), max(1, round(amount / 100 * len(train)))) if order else 0
     if unit == "":
         return min(len(order), int(amount))
-    total = Counter(span.label for s in train for span in spans_of(s.tags or ()))
+    total = Counter(span.label for index in order for span in spans_of(train[index].tags or ()))
     seen: Counter[str] = Counter()
     for count, index in enumerate(order):
         if all(seen[label] >= min(amount, number) for label, number in total.items()):

@@ -28,6 +28,7 @@ from fewtag.training.folder import versions
 
 _OURS = (DEFAULT, "metats", "metats-paper")  # after the default of the encoders
 _START = "supervised-multi"
+_TABLES = ("main-", "curve-", "ablations.", "statistics.")  # how the names of our tables begin
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,13 @@ def compare(
     chosen = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(seeds)
     folders, corpora, runner = _data(data, values, engine, jobs)
 
+    own_dev = {name for name, corpus in corpora.items() if any(s.get("train") and not s.get("dev") for s in corpus.sentences.values())}
+
     def planned(**more: Any) -> list[Cell]:
         changed = merge(values, more)
-        return plan(folders, methods, labeled=labeled, seeds=chosen, encoders=encoders, settings=changed, variants=more_rows)
+        return plan(
+            folders, methods, labeled=labeled, seeds=chosen, encoders=encoders, settings=changed, variants=more_rows, own_dev=own_dev
+        )
 
     cells = planned()
     chief = _ours(ours, rows(methods, more_rows), defaults)
@@ -173,6 +178,9 @@ def write(results: Results, out: Path) -> list[Path]:
         for suffix, make in (("md", render.as_markdown), ("tex", render.latex), ("csv", render.as_csv)):
             written.append(out / "tables" / f"{table.name}.{suffix}")
             write_text(written[-1], make(table))
+    for path in (out / "tables").iterdir():  # of another command: tables of two must not stand side by side
+        if path not in written and path.suffix in (".md", ".tex", ".csv") and path.name.startswith(_TABLES):
+            path.unlink()
     return written
 
 

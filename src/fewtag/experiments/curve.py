@@ -18,7 +18,7 @@ from pydantic import Field
 from fewtag.config import Config
 from fewtag.data.arrays import Joined, without_tags
 from fewtag.data.corpus import Corpus
-from fewtag.data.files import write_text
+from fewtag.data.files import read_json, write_text
 from fewtag.data.low_resource import LowResource
 from fewtag.errors import ConfigError
 from fewtag.experiments.forecast import Forecast, forecast
@@ -148,11 +148,14 @@ def measure(
     corpus.problems.raise_for_errors()
     found: list[Measurement] = []
     whole = sample(config, corpus)
-    # Decided once: a curve must not change its method between two points.
-    method = choose_method(config, shrunk(whole, plan.shares[0], config.train.seed))[0]
+    # Decided once, where there is least raw text: a curve must not change its method between two points, nor find out at its last that
+    # there is nothing to learn from.
+    method, told = choose_method(config, whole)
     if plan.on == "test" and not any(whole.test.values()):
         raise ConfigError(f"{corpus.name} has no test split to score on; leave --on out")
     _take(config, plan, out, force=force)
+    for note in (*whole.notes, *told):
+        listener(note)
     for seed in range(config.train.seed, config.train.seed + plan.seeds):
         # No intervals: they say how sure one run's score is, and a curve asks how scores of several runs differ.
         train, scoring = config.train.model_copy(update={"seed": seed}), config.evaluation.model_copy(update={"bootstrap": 0})
@@ -175,7 +178,7 @@ def _take(config: RunConfig, plan: CurveConfig, out: Path, *, force: bool) -> No
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; name a folder for the curve")
     mark, own = out / "plan.json", {"digest": digest_of(config), **plan.model_dump()}
-    held = json.loads(mark.read_text(encoding="utf-8")) if mark.exists() else None
+    held = read_json(mark) if mark.exists() else None
     # More points, more seeds or another target go on with the same runs.
     other = held is not None and (held["digest"], held["on"]) != (own["digest"], own["on"])
     if not force and (other or (held is None and out.exists() and any(out.iterdir()))):
@@ -204,4 +207,4 @@ def _one(config: RunConfig, data: LowResource, corpus: Corpus, out: Path, share:
 
 
 def _labeled(result: RunResult) -> dict[str, list[str]]:
-    return dict(json.loads((result.folder / "data.json").read_text(encoding="utf-8"))["labeled_ids"])
+    return dict(read_json(result.folder / "data.json")["labeled_ids"])

@@ -11,6 +11,7 @@ from fewtag.config import merge, words_of
 from fewtag.data.corpus import Corpus
 from fewtag.errors import ConfigError, unknown
 from fewtag.experiments.published import published, published_ablations
+from fewtag.methods import row
 
 ENCODER = "bert-base-multilingual-cased"  # paper section 5
 SEEDS = 5  # A34: the paper does not say how many its t-test is over
@@ -139,13 +140,16 @@ def options_of(
     if settings:
         notes.append("settings other than the paper's were given")
     _check_encoder(encoder)
+    known = {key for name in chosen for key in row(name).config.model_fields}
+    own = found.settings
+    own["method"] = {key: value for key, value in own["method"].items() if key in known}  # what no chosen method has sets nothing
     options = {
         "methods": chosen,
         "labeled": fractions,
         "encoders": [encoder],
         "ours": OURS if OURS in chosen else None,
         "published_as": name,
-        "settings": merge(found.settings, settings or {}),
+        "settings": merge(own, settings or {}),
     }
     return options, notes
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ _VARIED = {
     "tagger.encoder": "encoders",
     "train.seed": "seeds",
 }
+_MOST_SEEDS = 1000  # more is a slip of the keyboard
 _PLAIN = re.compile(r"[^\w.+-]+")
 
 
@@ -57,12 +59,17 @@ class Cell:
     @property
     def name(self) -> str:
         """Of the run folder: two cells of one name are one run."""
-        return f"{_PLAIN.sub('_', self.corpus)}-{self.config.method['name']}-{self.seed}-{self.digest}"
+        return f"{plain_name(self.corpus)}-{self.config.method['name']}-{self.seed}-{self.digest}"
 
     @property
     def words(self) -> str:
         """For people: what tells it from the other cells."""
         return f"{self.corpus} {self.labeled} {short_name(self.encoder)} {self.method} seed {self.seed}"
+
+
+def plain_name(text: str) -> str:
+    """Text fit for the name of a file and for a label of LaTeX."""
+    return _PLAIN.sub("_", text)
 
 
 def short_name(encoder: str) -> str:
@@ -80,6 +87,7 @@ def plan(
     encoders: Sequence[str],
     settings: Mapping[str, Any] | None = None,
     variants: Sequence[Variant] = (),
+    own_dev: Collection[str] = (),
 ) -> list[Cell]:
     """Every cell of a grid, seed by seed, so that the first seed of everything is there early.
 
@@ -94,6 +102,7 @@ def plan(
         encoders: ``compact``, folders, names.
         settings: nested configuration values of every run; keys of ``method`` go to the methods that have them.
         variants: further rows, or methods under settings of their own.
+        own_dev: corpora without a dev split in some language: the part of train that takes its place follows the fraction.
 
     Raises:
         ConfigError: for what no run could be made of: an unknown method or key, a value twice, two corpora or encoders of one name, a
@@ -109,11 +118,13 @@ def plan(
         ("method", methods), ("labeled fraction", labeled), ("seed", seeds), ("encoder", encoders), ("corpus name", names),
         ("encoder name", short),
     ):  # fmt: skip
-        twice = sorted({str(each) for each in some if list(some).count(each) > 1})
+        twice = sorted(str(each) for each, times in Counter(some).items() if times > 1)
         if twice or not (some or (variants and what == "method")):
             raise ConfigError(f"{what} {twice[0]} is given twice; once is enough" if twice else f"a comparison needs at least one {what}")
-    for spec in labeled:
-        parse_spec(spec)
+    alike = [spec for spec, times in Counter(map(parse_spec, labeled)).items() if times > 1]
+    if alike:
+        same = " and ".join(spec for spec in labeled if parse_spec(spec) == alike[0])
+        raise ConfigError(f"labeled fractions {same} are the same; once is enough")
     own = {each.name: _method_settings(each, settings) for each in table}
     unknown = sorted(set(_given(settings)) - {key for each in own.values() for key in each})
     if unknown:
@@ -124,7 +135,7 @@ def plan(
             for encoder in encoders:
                 for spec in labeled:
                     for each in table:
-                        config = _config(folder, spec, encoder, each, seed, settings, own[each.name])
+                        config = _config(folder, spec, encoder, each, seed, settings, own[each.name], corpus in own_dev)
                         cells.append(Cell(corpus, spec, encoder, each.name, seed, config, each.words))
     return cells
 
@@ -162,11 +173,11 @@ def _method_settings(each: Variant, settings: Mapping[str, Any]) -> dict[str, An
 
 
 def _config(
-    folder: Path, labeled: str, encoder: str, each: Variant, seed: int, settings: Mapping[str, Any], own: Mapping[str, Any]
+    folder: Path, labeled: str, encoder: str, each: Variant, seed: int, settings: Mapping[str, Any], own: Mapping[str, Any], own_dev: bool
 ) -> RunConfig:
     values = {key: value for key, value in merge(settings, each.settings).items() if key != "method"}
     dev = dict(values.get("data", {})).get("dev", "full")
-    kept = "100%" if row(each.method).data == "all" and dev == "full" else labeled
+    kept = "100%" if row(each.method).data == "all" and dev == "full" and not own_dev else labeled
     cell = {
         "data": {"dir": str(folder.resolve()), "labeled": kept},
         "method": {"name": each.method, **own},
@@ -205,6 +216,8 @@ def chosen_seeds(text: str) -> list[int]:
         numbers = [int(part) for part in words_of(text)]
     except ValueError:
         numbers = []
+    if len(numbers) > _MOST_SEEDS or ("," not in text and max(numbers, default=0) > _MOST_SEEDS):
+        raise ConfigError(f"seeds {text!r} are more than {_MOST_SEEDS}; five are usual")
     if not numbers or any(number < 0 for number in numbers) or ("," not in text and numbers[0] < 1):
         raise ConfigError(f"seeds {text!r} cannot be read; write how many (5), or which (3,7,11)")
     return numbers if "," in text else list(range(1, numbers[0] + 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from fewtag.config import read_toml
 from fewtag.data.corpus import Corpus
+from fewtag.data.files import read_json
 from fewtag.errors import ConfigError, DataError
 from fewtag.evaluation import Report, evaluate
 from fewtag.text.sentence import Sentence, Span
@@ -71,14 +71,17 @@ class Record:
             what = "it is no run folder"
             if (folder / "data.json").is_file():
                 what = f"the run in it has not ended; go on with: fewtag train --resume -o {folder}"
-                if "for" in _json(folder / "data.json"):
+                if "for" in read_json(folder / "data.json"):
                     what = f"fewtag pretrain made it, an encoder and no tagger; train one with --encoder {folder / 'encoder'}"
             raise ConfigError(f"{folder}: no metrics.json: {what}" if folder.is_dir() else f"{folder}: there is no such folder")
         alone = {place.name: place / "events.jsonl" for place in sorted((folder / "languages").glob("*"))}
         journals = alone or {"": folder / "events.jsonl"}
         return cls(
             folder,
-            *(_json(folder / "metrics.json"), read_toml(folder / "config.toml"), _json(folder / "data.json"), _json(folder / "env.json")),
+            read_json(folder / "metrics.json"),
+            read_toml(folder / "config.toml"),
+            read_json(folder / "data.json"),
+            read_json(folder / "env.json"),
             {language: _events(path) for language, path in journals.items()},
         )
 
@@ -111,7 +114,7 @@ class Record:
         """
         places = (f"predictions/{split}.*.jsonl", f"languages/*/predictions/{split}.*.jsonl")
         files = [path for place in places for path in sorted(self.folder.glob(place))]
-        records = {path.name.split(".", 1)[1].removesuffix(".jsonl"): _lines(path) for path in files}
+        records = {path.name.split(".", 1)[1].removesuffix(".jsonl"): read_events(path) for path in files}
         if set(records) != set(self.report(split).by_language):
             raise DataError(f"{self.folder}: the predictions of {split} are not complete; run fewtag evaluate to score the tagger anew")
         root = data_dir or Path(str(self.settings["data"]["dir"]))
@@ -158,7 +161,7 @@ class Record:
             DataError: when the file is damaged.
         """
         path = self.folder / "pseudo_labels.json"
-        return _json(path) if path.exists() else None
+        return read_json(path) if path.exists() else None
 
     def _check(self, split: str, found: Mapping[str, Sequence[Tagged]], root: Path) -> None:
         """Hold the predictions to the scores of the run: a report must not show cases of other numbers than its own."""
@@ -171,24 +174,8 @@ class Record:
             raise DataError(f"{self.folder}: for {differ[0]} the predictions and {root} give other {split} scores than metrics.json has")
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise DataError(f"{path}: missing; the run folder is not whole") from None
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: not readable as a JSON object ({error})") from None
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    try:
-        return read_events(path)
-    except ValueError as error:
-        raise DataError(f"{path}: not readable as JSON lines ({error})") from None
-
-
 def _events(path: Path) -> list[dict[str, Any]]:
-    return _lines(path) if path.exists() else []
+    return read_events(path) if path.exists() else []
 
 
 def _beside(record: Mapping[str, Any], gold: Mapping[str, Sentence], root: Path) -> Tagged:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from fewtag.data.corpus import Corpus
-from fewtag.data.files import write_text
+from fewtag.data.files import read_json, write_text
 from fewtag.data.statistics import statistics
 from fewtag.errors import DataError
 from fewtag.evaluation.report import Report
 from fewtag.experiments.plan import Cell, kind_of, short_name
 from fewtag.training.folder import RunFolder
 
+OWN_DEV = "each seed's own"  # the dev sentences of a run whose data have no dev split in some language: a part of train
 FORMAT = 1  # of compare.json; docs/compare.md describes it
 
 
@@ -50,7 +51,7 @@ class Run:
         seed: of sample, weights and draws.
         split: ``"test"``; ``"dev"`` where the corpus has no test split.
         mode: how spans were read, ``"lenient"`` or ``"strict"``.
-        dev: ``"full"`` as in the paper, or ``"matched"``: no larger than the labeled set.
+        dev: ``"full"`` as in the paper, ``"matched"``: no larger than the labeled set, or `OWN_DEV`.
         f1: span micro-F1 by language, in percent.
         average: their mean.
         dev_average: the same on dev, by which stages stopped.
@@ -184,8 +185,8 @@ def collect(cells: Sequence[Cell], out: Path) -> list[Run]:
         if cell.name not in read:
             if not folder.is_finished():
                 continue
-            env = json.loads((folder.path / "env.json").read_text(encoding="utf-8"))
-            read[cell.name] = {**json.loads(folder.metrics.read_text(encoding="utf-8")), "machine": env["machine"]}
+            env, data = read_json(folder.path / "env.json"), read_json(folder.path / "data.json")
+            read[cell.name] = {**read_json(folder.metrics), "machine": env.get("machine", {}), "own_dev": data.get("own_dev")}
         runs.append(_run_of(cell, read[cell.name]))
     return runs
 
@@ -202,7 +203,7 @@ def _run_of(cell: Cell, found: Mapping[str, Any]) -> Run:
         seed=cell.seed,
         split=split,
         mode=report.mode,
-        dev=config.data.dev,
+        dev=OWN_DEV if found["own_dev"] else config.data.dev,
         f1={language: part.score.f1 for language, part in report.by_language.items() if part.num_sentences},
         average=report.average_f1,
         dev_average=Report.from_json(found["dev"]).average_f1,
@@ -235,5 +236,5 @@ def counts_of(folder: RunFolder, split: str) -> dict[str, list[list[int]]] | Non
         parts = sorted(folder.path.glob(f"languages/*/predictions/{split}.counts.json"))
     counts: dict[str, list[list[int]]] = {}
     for path in parts:
-        counts |= json.loads(path.read_text(encoding="utf-8"))["counts"]
+        counts |= read_json(path)["counts"]
     return counts or None

@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from fewtag.errors import ConfigError, missing_extra
+from fewtag.errors import ConfigError, DataError, missing_extra
 from fewtag.experiments.tuning import Grids, Value
 
 if TYPE_CHECKING:
@@ -38,6 +38,17 @@ def need_optuna() -> None:
         raise missing_extra("optuna", "hpo")
 
 
+@contextmanager
+def _whole(path: Path) -> Iterator[str]:
+    """The address of a database; what is wrong with it is said in a sentence."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield f"sqlite:///{path}"
+    except DBAPIError as error:
+        raise DataError(f"{path}: not readable as a study ({error.orig}); --force begins a new one in its place") from None
+
+
 class Study:
     """The trials of one search.
 
@@ -51,6 +62,7 @@ class Study:
     Raises:
         SetupError: without Optuna.
         ConfigError: when the folder holds the study of something else.
+        DataError: when its database is damaged.
     """
 
     def __init__(self, folder: Path, grids: Grids, digest: str, *, seed: int = 13, retries: int = 1) -> None:
@@ -63,13 +75,14 @@ class Study:
         with self._alone():
             # Ten trials at random, then the tree-structured Parzen estimator; a trial ends early when it is worse than half of those before
             # it at the same step (Optuna's defaults, five trials to warm up).
-            self._study: optuna.Study = optuna.create_study(
-                study_name=_NAME,
-                storage=f"sqlite:///{folder / 'study.db'}",
-                direction="maximize",
-                load_if_exists=True,
-                pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
-            )
+            with _whole(folder / "study.db") as storage:
+                self._study: optuna.Study = optuna.create_study(
+                    study_name=_NAME,
+                    storage=storage,
+                    direction="maximize",
+                    load_if_exists=True,
+                    pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
+                )
             # Every process, and every later call, suggests otherwise: its stream of numbers begins where the study stands.
             self._study.sampler = optuna.samplers.TPESampler(seed=seed * 10_007 + len(self._study.get_trials(deepcopy=False)))
             held = self._study.user_attrs.get(_OWN)

@@ -47,7 +47,7 @@ class Adam:
         """One step.
 
         Args:
-            gradients: one for each of `weights`; changed in place.
+            gradients: one for each of `weights`; changed in place to what was taken.
             scale: () what each gradient is divided by first.
             only_last: whether weights of no group but the last move.
         """
@@ -58,6 +58,7 @@ class Adam:
         for number, (weights, lr) in enumerate(self.groups, 1):
             own = [next(remaining) for _ in weights]
             if only_last and number < len(self.groups):
+                torch._foreach_zero_(own)
                 continue
             adamw(
                 [w.detach() for w in weights],

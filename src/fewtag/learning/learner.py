@@ -172,17 +172,19 @@ class Learner:
             loss: () with a graph.
 
         Returns:
-            The gradient as it was taken, after clipping.
+            The gradient as it was taken, after clipping: 0 where ``head_first`` lets nothing move.
         """
         found = self.gradient(loss)
         divisor = self._divisor(found.parts)
         alone = self._steps < self.config.head_first
         self._steps += 1
-        self._adam.step(found.body, divisor, only_last=alone)  # divides them in place
-        if not alone and self._table is not None and found.rows is not None and found.values_RD is not None:
-            found = Gradient(found.body, found.rows, found.values_RD / divisor)
-            assert found.rows is not None and found.values_RD is not None
-            self._table.step(found.rows, found.values_RD)
+        self._adam.step(found.body, divisor, only_last=alone)  # changes them to what was taken
+        rows, values_RD = found.rows, found.values_RD
+        if self._table is not None and rows is not None and values_RD is not None:
+            taken_RD = torch.zeros_like(values_RD) if alone else values_RD / divisor
+            found = Gradient(found.body, rows, taken_RD)
+            if not alone:
+                self._table.step(rows, taken_RD)
         if self._trail is not None and self._steps % EVERY == 0:
             with self._up_to_date():
                 self._trail.take()

@@ -68,7 +68,7 @@ class Bond(Method):
             self.teacher.copy_from(self.student)
         (teacher_BTC,) = self.teacher.passes(key, "pseudo", Pass(unlabeled, dropout=False, graph=False))
         pseudo = label(c.labels, teacher_BTC, mask_BT, c.label_threshold)
-        self.said = Said.of(unlabeled, teacher_BTC)
+        self.said = Said.of(unlabeled, pseudo, teacher_BTC)
         labeled_BTC, raw_BTC = self.student.passes(key, "supervised", Pass(labeled), Pass(unlabeled))
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean
         self_training = pseudo.against(raw_BTC, smoothing=c.label_smoothing).mean

@@ -63,21 +63,27 @@ class CoTeaching(Method):
         assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "co-teaching needs both kinds of text"
         c, mask_BT = self.config, unlabeled.token_mask_BT
         told: dict[str, Tensor] = {}
-        kept: list[Tensor] = []
         said = [each.passes(key, "pseudo", Pass(unlabeled, dropout=False, graph=False))[0] for each in self.averages]
         agreed_BT = mask_BT & (said[0].argmax(-1) == said[1].argmax(-1))
-        self.said = Said.of(unlabeled, said[1])  # what the first student is taught
-        for student, average, other_BTC in zip(self.students, self.averages, reversed(said), strict=True):
-            kept_BT = confident(other_BTC, agreed_BT, c.threshold)
-            pseudo = PseudoLabels(kept_BT, tag_ids_BT=hard(other_BTC, kept_BT))
+        targets = [self._sure(other_BTC, agreed_BT) for other_BTC in reversed(said)]
+        self.said = Said.of(unlabeled, targets[0], said[1])  # what the first student is taught
+        for student, average, pseudo in zip(self.students, self.averages, targets, strict=True):
             labeled_BTC, raw_BTC = student.passes(key, "supervised", Pass(labeled), Pass(unlabeled))
             sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean
             taught = pseudo.against(raw_BTC, smoothing=c.label_smoothing).mean
             student.descend(sup + c.weight_raw * taught)
             follow(average, student, key.step, c.decay)
             told |= {f"supervised {student.name}": sup.detach(), f"taught {student.name}": taught.detach()}
-            kept.append(share(kept_BT, mask_BT))
-        return {**told, "kept": torch.stack(kept).mean(), "agreement": share(agreed_BT, mask_BT)}
+        return {
+            **told,
+            "kept": torch.stack([share(pseudo.mask_BT, mask_BT) for pseudo in targets]).mean(),
+            "agreement": share(agreed_BT, mask_BT),
+        }
+
+    def _sure(self, logits_BTC: Tensor, agreed_BT: Tensor) -> PseudoLabels:
+        """The tags of one average, of tokens that it is sure of among those that both tag alike."""
+        kept_BT = confident(logits_BTC, agreed_BT, self.config.threshold)
+        return PseudoLabels(kept_BT, tag_ids_BT=hard(logits_BTC, kept_BT))
 
     def stages(self) -> list[Stage]:
         alone = [

@@ -78,7 +78,7 @@ def distill_step(
         assert labeled.tag_ids_BT is not None, "distillation needs labels"
         pseudo = label(c.labels, mean_BTC.log(), mask_BT, c.label_threshold)  # log p is a logit
         if tell is not None:
-            tell(Said.of(unlabeled, mean_BTC))
+            tell(Said.of(unlabeled, pseudo, mean_BTC))
         labeled_BTC, raw_BTC = student.passes(key, "supervised", Pass(labeled), Pass(unlabeled))
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean
         taught = pseudo.against(raw_BTC).mean

@@ -98,12 +98,17 @@ class MetaTS(Method):
         self.teacher = Learner("teacher", make_tagger("teacher"), learner)
         self.student = Learner("student", make_tagger("student"), learner)
         self.members = [Learner(f"member-{k + 1}", make_tagger("student"), learner) for k in range(config.folds)]
-        # Nobody asks the student where its answer has no weight.
-        self.feedback = Feedback(config.feedback if config.weight_meta else config.feedback.model_copy(update={"kind": "none"}))
-        self.confidence = Confidence(config.confidence, len(self.teacher.tagger.tag_set))
+        self._listen_anew()
         self.noise = GaussianNoise(config.noise_variance, config.noise_relative, config.noise_on, config.noise_place)
         self.blend = Blend("blend", (self.teacher, self.student), make_tagger("average")) if config.blend else None
         self._remember()
+
+    def _listen_anew(self) -> None:
+        """Baselines and moving statistics that have seen nothing yet."""
+        c = self.config
+        # Nobody asks the student where its answer has no weight.
+        self.feedback = Feedback(c.feedback if c.weight_meta else c.feedback.model_copy(update={"kind": "none"}))
+        self.confidence = Confidence(c.confidence, len(self.teacher.tagger.tag_set))
 
     def _remember(self) -> None:
         """What every round starts from; the same for every run of a seed, so it is no part of the state."""
@@ -152,7 +157,7 @@ class MetaTS(Method):
         reg = self._regularization(clean_BTC, noised_BTC, keep_BT, mask_BT)  # L_reg
         meta = told.meta(clean_BTC, pseudo)  # L_meta; a scalar has no gradient through soft labels (A32)
         worst = mean_worst(teacher, unlabeled, key, "worst", c.adversary, c.weight_teacher_adversary)
-        self.said = Said.of(unlabeled, clean_BTC, told.mean(pseudo), pseudo.tag_ids_BT)
+        self.said = Said.of(unlabeled, pseudo, clean_BTC, told.mean(pseudo))
         norms = self._norms(key, supervised=sup, regularization=c.weight_reg * reg, meta=c.weight_meta * meta)
         # L_T = L_sup + L_reg + L_meta
         teacher.descend(sup + c.weight_reg * reg + c.weight_meta * meta + c.weight_teacher_adversary * worst)
@@ -175,10 +180,13 @@ class MetaTS(Method):
         every = self.config.diagnose_every
         if not every or key.step % every != every - 1:
             return {}
-        return {
+        spent = self.teacher.num_passes
+        norms = {
             f"gradient {name}": self.teacher.gradient(term, keep_graph=True).norm() if term.requires_grad else term.detach().float()
             for name, term in terms.items()
         }
+        self.teacher.num_passes = spent  # looking is no training: a budget of passes must buy the same steps with and without it
+        return norms
 
     def _reduction(self, mask_BT: Tensor) -> Tensor | None:
         return per_sentence(mask_BT) if self.config.reduction == "sentence" else None
@@ -206,7 +214,7 @@ class MetaTS(Method):
         c = self.config
         warm = Stage(
             f"warm-up{suffix}", supervised_step(self.teacher, c.label_smoothing), self.teacher, "labeled", True,
-            lambda: self._begin_warmup(fold), False, "supervised", fold=fold,
+            lambda: self._begin_round(fold), False, "supervised", fold=fold,
         )  # fmt: skip
         interact = Stage(
             f"interact{suffix}", self.step, self.student, "both", c.supervised == "mixed", lambda: self._begin_interact(fold), False,
@@ -217,15 +225,17 @@ class MetaTS(Method):
     def _rivals(self) -> tuple[Learner | Blend, ...]:
         return (*((self.teacher,) if self.config.keep_teacher else ()), *((self.blend,) if self.blend else ()))
 
-    def _begin_warmup(self, fold: Fold | None) -> None:
+    def _begin_round(self, fold: Fold | None) -> None:
+        """Before a round's first stage: the student of the round before is kept, and nothing else of that round."""
         if fold is not None and fold.number:
             self._collect(fold.number - 1)
             self.teacher.take_over(self._fresh)
+            self._listen_anew()
         self.teacher.restart()
 
     def _begin_interact(self, fold: Fold | None) -> None:
-        if fold is not None and fold.number and not self.config.warmup:
-            self._begin_warmup(fold)
+        if not self.config.warmup:
+            self._begin_round(fold)
         self.teacher.restart(self.config.teacher_rate)
         if self.config.student_init == "teacher":
             self.student.copy_from(self.teacher)

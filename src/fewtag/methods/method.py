@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fewtag.learning.average import Blend
 from fewtag.learning.learner import Learner
+from fewtag.learning.pseudo_labels import PseudoLabels
 from fewtag.learning.seeding import Key
 from fewtag.tagger.batch import Batch, Batcher, Window
 
@@ -98,7 +99,7 @@ class Said:
 
     Args:
         windows: which part of which sentence each row is.
-        tag_ids_BT: the tags that were taught; any where no token is.
+        tag_ids_BT: the most probable tag of each token's target, whether or not it was sure enough to be taught; any where no token is.
         feedback: () what the teacher heard of them; None where nobody speaks.
     """
 
@@ -107,9 +108,12 @@ class Said:
     feedback: Tensor | None = None
 
     @classmethod
-    def of(cls, unlabeled: Batch, probs_BTC: Tensor, feedback: Tensor | None = None, tag_ids_BT: Tensor | None = None) -> Said:
-        """The tags that were taught, or of probabilities or logits the highest of each token."""
-        return cls(unlabeled.windows, probs_BTC.detach().argmax(-1) if tag_ids_BT is None else tag_ids_BT, feedback)
+    def of(cls, unlabeled: Batch, pseudo: PseudoLabels, logits_BTC: Tensor, feedback: Tensor | None = None) -> Said:
+        """The targets of a batch; hard ones end where the mask does, and there the labeling network's logits speak."""
+        if pseudo.probs_BTC is not None:
+            return cls(unlabeled.windows, pseudo.probs_BTC.argmax(-1), feedback)
+        assert pseudo.tag_ids_BT is not None, "pseudo-labels are tags or distributions"
+        return cls(unlabeled.windows, pseudo.tag_ids_BT.where(pseudo.mask_BT, logits_BTC.detach().argmax(-1)), feedback)
 
 
 class Method(ABC):

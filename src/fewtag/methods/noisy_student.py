@@ -75,7 +75,7 @@ class NoisyStudent(Method):
         c = self.config
         (teacher_BTC,) = self.teacher.passes(key, "pseudo", Pass(unlabeled, dropout=False, graph=False))
         pseudo = self._filtered(teacher_BTC, unlabeled.token_mask_BT)
-        self.said = Said.of(unlabeled, teacher_BTC)
+        self.said = Said.of(unlabeled, pseudo, teacher_BTC)
         parts = Pass(labeled, noise=self.noise), Pass(unlabeled, noise=self.noise)
         labeled_BTC, raw_BTC = self.student.passes(key, "supervised", *parts)
         sup = cross_entropy(labeled_BTC, labeled.tag_ids_BT, smoothing=c.label_smoothing).mean

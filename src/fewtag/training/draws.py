@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from fewtag.data.arrays import without_tags
 from fewtag.data.low_resource import LowResource
 from fewtag.data.stream import Stream
 from fewtag.errors import ConfigError
@@ -100,21 +101,7 @@ class Draws:
     def _stream(self, stage: Stage, heard: bool = False) -> Stream:
         name = f"{stage.name}, heard" if heard else stage.name
         if name not in self._streams:
-            labeled: Sentences = {lang: some for lang, some in self._data.labeled.items() if some}
-            if stage.fold is not None:
-                labeled = {lang: split(some, lang, self._seed, stage.fold)[int(heard)] for lang, some in labeled.items()}
-            few = [language for language, some in labeled.items() if heard and len(some) < stage.heard]
-            if few:
-                raise ConfigError(
-                    f"method.heard = {stage.heard}, and {few[0]} has {len(labeled[few[0]])} labeled sentences to judge by: give it "
-                    "a smaller number, or 0 for as many as a step learns from"
-                )
-            unlabeled: Sentences = {}
-            if stage.draws == "both":  # feedback needs labels of the same language, so both kinds or none
-                unlabeled = {lang: some for lang, some in self._data.unlabeled.items() if some and labeled.get(lang)}
-                labeled = {lang: labeled[lang] for lang in unlabeled}
-            elif stage.draws == "raw":
-                labeled, unlabeled = {}, {lang: some for lang, some in self._data.unlabeled.items() if some}
+            labeled, unlabeled = self._labeled(stage, heard), self._raw(stage)
             self._streams[name] = Stream(
                 labeled,
                 unlabeled,
@@ -127,3 +114,29 @@ class Draws:
                 purpose="heard" if heard and stage.fold is None else "labeled",  # a fold's sentences are others anyway
             )
         return self._streams[name]
+
+    def _labeled(self, stage: Stage, heard: bool) -> Sentences:
+        """What a stage learns labels from, or is judged by."""
+        if stage.draws == "raw":
+            return {}
+        labeled: Sentences = {lang: some for lang, some in self._data.labeled.items() if some}
+        if stage.fold is not None:
+            labeled = {lang: split(some, lang, self._seed, stage.fold)[int(heard)] for lang, some in labeled.items()}
+        few = [language for language, some in labeled.items() if heard and len(some) < stage.heard]
+        if few:
+            raise ConfigError(
+                f"method.heard = {stage.heard}, and {few[0]} has {len(labeled[few[0]])} labeled sentences to judge by: give it "
+                "a smaller number, or 0 for as many as a step learns from"
+            )
+        return labeled
+
+    def _raw(self, stage: Stage) -> Sentences:
+        """The raw text of a stage: of the languages it has labels of, where it draws both kinds.
+
+        A language without raw text has the sentences that the stage learns from in place of it, without their tags: left out, it would
+        have neither its labels in any step nor a say in what is forgotten.
+        """
+        raw: Sentences = {lang: some for lang, some in self._data.unlabeled.items() if some}
+        if stage.draws != "both":
+            return raw if stage.draws == "raw" else {}
+        return {lang: raw.get(lang) or without_tags(some) for lang, some in self._labeled(stage, heard=False).items()}

@@ -37,6 +37,7 @@ class Position:
         best_score: best dev score in this stage, None before the first.
         best_step: when it was reached.
         stale: evaluations since then.
+        looked_at: step of the last evaluation.
         best_by_language: the same score per language.
         best_counts: its correct, predicted and gold spans, by language and sentence, as in `Scored`.
         best_weights: the scored tagger's weights at that moment.
@@ -55,12 +56,17 @@ class Position:
     best_by_language: dict[str, float] = field(default_factory=dict)
     best_counts: dict[str, Tensor] = field(default_factory=dict)
     stale: int = 0
+    looked_at: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     sums: dict[str, list[float]] = field(default_factory=dict)
     total_steps: int = 0
     candidates: Candidates = field(default_factory=Candidates)
     given: bool = False
     passes: int = 0
+
+    def next_stage(self) -> None:
+        """Stand before the first step of the next stage; only what is counted over all stages goes on."""
+        vars(self).update(vars(Position(self.stage + 1, total_steps=self.total_steps, candidates=self.candidates, passes=self.passes)))
 
     def state(self) -> dict[str, Any]:
         """As a nested dict of tensors and plain values."""
@@ -160,15 +166,22 @@ def fit(
                 losses or {}, scored, is_best, position.best_score, position.best_step, done, rivals or {}, verdict,
             )  # fmt: skip
 
+        def look() -> Progress:
+            means, position.sums = means_of(position.sums), {}
+            if not stage.evaluated:  # noqa: B023
+                return progress(losses=means)
+            scored, is_best = _evaluate(position, stage, evaluate)  # noqa: B023
+            rivals = _score_rivals(position, stage, evaluate) if guard and position.step else {}  # noqa: B023
+            return progress(scored, is_best, means, rivals=rivals)
+
         if not position.begun:
             stage.begin()
             position.begun = True
             if stage.score_start:
-                scored, is_best = _evaluate(position, stage, evaluate)
-                yield progress(scored, is_best)
+                yield look()
         while not position.given and position.step < limits.max_steps and position.stale < limits.patience and not out_of_time(stage):
             labeled, unlabeled, *judge = draw(stage, position.step)
-            language = next((b.language for b in (labeled, unlabeled) if b is not None), "")
+            language = next((b.language for b in (unlabeled, labeled) if b is not None), "")  # labels may be of all languages
             before = method.num_passes
             losses = stage.step(labeled, unlabeled, Key(seed, stage.name, position.step), *judge)
             position.passes += method.num_passes - before
@@ -176,18 +189,11 @@ def fit(
             position.total_steps += 1
             _add(position, losses, stage, language)
             if position.step % limits.evaluate_every == 0 or position.step == limits.max_steps:
-                means = means_of(position.sums)
-                position.sums = {}
-                if not stage.evaluated:
-                    yield progress(losses=means)
-                    continue
-                scored, is_best = _evaluate(position, stage, evaluate)
-                yield progress(scored, is_best, means, rivals=_score_rivals(position, stage, evaluate) if guard else {})
+                yield look()
             else:
                 yield progress()
-        if position.best_score is None and stage.evaluated:  # ended by time before its first evaluation
-            scored, is_best = _evaluate(position, stage, evaluate)
-            yield progress(scored, is_best)
+        if stage.evaluated and (position.best_score is None or position.step > position.looked_at):  # ended between two evaluations
+            yield look()
         if stage.evaluated:
             stage.scored.take_over(position.best_weights)
             stage.ended(position.best_score or 0.0)
@@ -202,15 +208,13 @@ def fit(
                 method.delivered.take_over(position.candidates.kept[verdict.chosen]["weights"])
             position.candidates = Candidates()
         final = progress(done=True, verdict=verdict)
-        position.stage, position.step, position.begun = position.stage + 1, 0, False
-        position.given = False
-        position.best_score, position.best_step, position.stale = None, 0, 0
-        position.best_weights, position.best_by_language, position.best_counts, position.sums = {}, {}, {}, {}
+        position.next_stage()
         yield final
 
 
 def _evaluate(position: Position, stage: Stage, evaluate: Callable[[Tagger], Scored]) -> tuple[Scored, bool]:
     """Score the stage's tagger and keep its weights when it is the stage's best so far. A tie keeps the earlier weights."""
+    position.looked_at = position.step
     with stage.scored.settled() as tagger:
         scored = evaluate(tagger)
         if position.best_score is not None and scored.value <= position.best_score:

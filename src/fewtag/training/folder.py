@@ -12,7 +12,7 @@ from typing import Any
 
 import tomli_w
 
-from fewtag.data.files import write_text
+from fewtag.data.files import read_json, write_text
 from fewtag.errors import ConfigError
 from fewtag.training.run_config import RunConfig
 
@@ -133,7 +133,7 @@ class RunFolder:
         """
         if not self.is_begun():
             raise ConfigError(f"{self.path}: the run was stopped before it had begun, and there is nothing to resume; use --force")
-        before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        before = read_json(self.path / "data.json")
         if before == json.loads(json.dumps(data)):
             return
         if before.get("for") != data.get("for"):

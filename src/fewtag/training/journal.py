@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fewtag.errors import DataError
+
 
 class Journal:
     """Appends events to a file.
@@ -45,6 +47,15 @@ class Journal:
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """Every event of a journal, or every object of any file that has one a line."""
-    lines = path.read_text(encoding="utf-8").split("\n")  # a text within may hold other line separators
-    return [json.loads(line) for line in lines if line.strip()]
+    """Every event of a journal, or every object of any file that has one a line.
+
+    Raises:
+        DataError: naming the first line that is damaged.
+    """
+    events = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):  # a text within may hold other line separators
+        try:
+            events += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            raise DataError(f"{path}:{number}: not readable as a JSON object ({error})") from None
+    return events

@@ -29,21 +29,26 @@ def choose_method(config: RunConfig, data: LowResource) -> tuple[str, list[str]]
         ConfigError: for an unknown method, or one that needs raw text where there is none.
     """
     name = str(config.method.get("name", "auto"))
+    if config.pretraining.steps and not any(data.unlabeled.values()):
+        raise ConfigError("pretraining.steps needs raw text: put unlabeled.txt beside train.conll, or set pretraining.steps to 0")
     usable = [lang for lang, some in data.unlabeled.items() if some and data.labeled.get(lang)]
+    notes = []
     if name == "auto":
         name = default_for(config.tagger.encoder) if usable else "supervised-multi"
         why = "there is raw text" if usable else "there is no raw text (unlabeled.txt beside train.conll would be used)"
-        return name, [f"method {name}, because {why}"]
-    if row(name).uses_raw_text and not usable:
+        notes = [f"method {name}, because {why}"]
+    if not row(name).uses_raw_text:
+        return name, notes
+    if not usable:
         raise ConfigError(
             f"method {name} learns from raw text, and no language has both labeled and raw sentences: put unlabeled.txt beside "
             "train.conll, keep only a part of the labels with --labeled 10%, or use --method supervised-multi"
         )
-    if config.pretraining.steps and not any(data.unlabeled.values()):
-        raise ConfigError("pretraining.steps needs raw text: put unlabeled.txt beside train.conll, or set pretraining.steps to 0")
     unused = [lang for lang, some in data.unlabeled.items() if some and not data.labeled.get(lang)]
-    notes = [f"the raw text of {lang} is not used: {lang} has no labeled sentence" for lang in unused]
-    return name, notes if row(name).uses_raw_text else []
+    notes += [f"the raw text of {lang} is not used: {lang} has no labeled sentence" for lang in unused]
+    bare = [lang for lang, some in data.labeled.items() if some and not data.unlabeled.get(lang)]
+    notes += [f"{lang} has no raw text: its labeled sentences, their tags taken off, stand for it" for lang in bare]
+    return name, notes
 
 
 def check_weights(config: RunConfig, corpus: Corpus) -> None:
@@ -164,6 +169,7 @@ def describe(data: LowResource, corpus: Corpus) -> dict[str, Any]:
     return {
         "files": {str(path): digest for path, digest in sorted(corpus.files.items())},
         "labels": list(data.tag_set.labels),
+        **({"own_dev": list(data.own_dev)} if data.own_dev else {}),
         "counts": {
             language: {
                 "labeled": len(data.labeled.get(language, ())),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fewtag.data.files import read_json
 from fewtag.errors import DataError
 from fewtag.evaluation import Report
 from fewtag.training.folder import RunFolder
@@ -48,7 +48,7 @@ def finished_result(folder: RunFolder) -> RunResult:
     Raises:
         DataError: when an earlier version wrote it, without what a result now holds.
     """
-    found = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    found = read_json(folder.metrics)
     if "passes" not in found:
         raise DataError(f"{folder.metrics} was written by an earlier fewtag, which counted no encoder passes; run it again with --force")
     test = Report.from_json(found["test"]) if "test" in found else None

@@ -6,7 +6,6 @@ alone, and the supervised training is paid for once.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from fewtag.data.files import read_json
 from fewtag.errors import ConfigError, FewtagError
 from fewtag.methods.method import Method
 from fewtag.tagger import folder as tagger_folder
@@ -54,7 +54,7 @@ def read_start(path: Path, method: Method, data: Mapping[str, Any]) -> Start:
         )
     if not folder.is_finished():
         raise ConfigError(f"train.start: {path} is no finished run; name the folder of one, as fewtag train -o wrote it")
-    before = json.loads((path / "data.json").read_text(encoding="utf-8"))
+    before = read_json(path / "data.json")
     _check_labels(path, before, data)
     try:
         tagger = tagger_folder.load(folder.model)
@@ -68,7 +68,7 @@ def read_start(path: Path, method: Method, data: Mapping[str, Any]) -> Start:
     weights, wanted = tagger.state_dict(), own.state_dict()
     if {name: w.shape for name, w in weights.items()} != {name: w.shape for name, w in wanted.items()}:
         raise ConfigError(f"train.start: {path} has another encoder than this run; give both the same --encoder")
-    metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    metrics = read_json(folder.metrics)
     return Start(weights, int(metrics["steps"]), int(metrics["passes"]), float(metrics["seconds"]))
 
 
