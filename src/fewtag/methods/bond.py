@@ -22,7 +22,7 @@ from fewtag.learning.parallel import share
 from fewtag.learning.pseudo_labels import label
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Said, Stage
-from fewtag.methods.supervised import supervised_step
+from fewtag.methods.supervised import supervised_stage
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
 
@@ -78,10 +78,9 @@ class Bond(Method):
         return {**told, "worst": worst.detach()} if c.weight_adversary else told
 
     def stages(self) -> list[Stage]:
-        learn = supervised_step(self.student, self.config.label_smoothing)
         return [
-            Stage("supervised", learn, self.student, "labeled", True, self.student.restart, False, "supervised"),
-            Stage("self-train", self.step, self.student, "both", False, self.student.restart, True, "semi_supervised"),
+            supervised_stage("supervised", self.student, self.config.label_smoothing),
+            Stage("self-train", self.step, self.student, begin=self.student.restart, score_start=True),
         ]
 
     def learners(self) -> dict[str, Learner]:

@@ -22,7 +22,7 @@ from fewtag.learning.parallel import share
 from fewtag.learning.pseudo_labels import PseudoLabels, confident, hard
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Said, Stage
-from fewtag.methods.supervised import supervised_step
+from fewtag.methods.supervised import supervised_stage
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
 
@@ -86,15 +86,11 @@ class CoTeaching(Method):
         return PseudoLabels(kept_BT, tag_ids_BT=hard(logits_BTC, kept_BT))
 
     def stages(self) -> list[Stage]:
-        alone = [
-            Stage(
-                f"supervised-{number}", supervised_step(each, self.config.label_smoothing), each, "labeled", True, each.restart, False,
-                "supervised",
-            )
-            for number, each in enumerate(self.students, 1)
-        ]  # fmt: skip
         first, second = self.averages
-        return [*alone, Stage("co-teach", self.step, first, "both", False, self._begin, True, "semi_supervised", rivals=(second,))]
+        return [
+            *(supervised_stage(f"supervised-{n}", each, self.config.label_smoothing) for n, each in enumerate(self.students, 1)),
+            Stage("co-teach", self.step, first, begin=self._begin, score_start=True, rivals=(second,)),
+        ]
 
     def _begin(self) -> None:
         for student, average in zip(self.students, self.averages, strict=True):

@@ -7,6 +7,7 @@ their distributions and then trains one network on them. What is delivered costs
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from statistics import fmean
 from typing import Annotated, Any, Literal
@@ -19,7 +20,7 @@ from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import Key
 from fewtag.methods.distill import DistillConfig, Targets, distill_step, mean_of
 from fewtag.methods.method import Method, Said, Stage, Step
-from fewtag.methods.supervised import supervised_step
+from fewtag.methods.supervised import supervised_stage
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
 
@@ -64,16 +65,13 @@ class Ensemble(Method):
 
     def stages(self) -> list[Stage]:
         c = self.config
-        members = [self._alone(each, supervised_step(each, c.label_smoothing), deliverable=True) for each in self.members]
-        compact = [self._alone(each, _for_second(supervised_step(each, c.label_smoothing)), deliverable=False) for each in self.compact]
         together = distill_step(self.student, self._ask, c, self._tell)
-        tune = supervised_step(self.student, c.label_smoothing)
-        finetune = Stage("finetune", tune, self.student, "labeled", True, self.student.restart, True, "finetune")
+        finetune = supervised_stage("finetune", self.student, c.label_smoothing, score_start=True, effort="finetune")
         return [
-            *members,
-            *compact,
+            *map(self._alone, self.members),
+            *map(self._alone_of_second, self.compact),
             *map(self._relay, self.compact_students),
-            Stage("distill", together, self.student, "both", False, self._begin_distillation, True, "semi_supervised"),
+            Stage("distill", together, self.student, begin=self._begin_distillation, score_start=True),
             *([finetune] if c.finetune else []),
         ]
 
@@ -87,12 +85,16 @@ class Ensemble(Method):
 
         told = self.config.model_copy(update={"labels": self.config.compact_labels})
         step = distill_step(pupil, self._ask, told, self._tell, Batch.for_second)
-        return Stage(pupil.name, step, pupil, "both", False, begin, True, "semi_supervised", deliverable=False, ended=self._note(pupil))
+        return Stage(pupil.name, step, pupil, begin=begin, score_start=True, deliverable=False, ended=self._note(pupil))
 
-    def _alone(self, member: Learner, step: Step, *, deliverable: bool) -> Stage:
+    def _alone(self, member: Learner) -> Stage:
         """A member's own training on the labeled sentences."""
-        begin, ended = member.restart, self._note(member)
-        return Stage(member.name, step, member, "labeled", True, begin, False, "supervised", deliverable=deliverable, ended=ended)
+        return supervised_stage(member.name, member, self.config.label_smoothing, ended=self._note(member))
+
+    def _alone_of_second(self, member: Learner) -> Stage:
+        """The same of a member with the batches' second encoder, which is not the run's."""
+        stage = self._alone(member)
+        return replace(stage, step=_for_second(stage.step), deliverable=False)
 
     def _note(self, learner: Learner) -> Callable[[float], None]:
         """What keeps a learner's score."""

@@ -21,7 +21,7 @@ from fewtag.learning.losses import Term, cross_entropy, divergence, squared_dist
 from fewtag.learning.pseudo_labels import sharpen
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Stage
-from fewtag.methods.supervised import supervised_step
+from fewtag.methods.supervised import supervised_stage
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
 
@@ -84,10 +84,9 @@ class MeanTeacher(Method):
         return {"supervised": sup.detach(), "distance": distance.detach(), "weight": distance.new_tensor(weight)}
 
     def stages(self) -> list[Stage]:
-        learn = supervised_step(self.student, self.config.label_smoothing)
         return [
-            Stage("supervised", learn, self.student, "labeled", True, self.student.restart, False, "supervised"),
-            Stage("agree", self.step, self.average, "both", False, self._begin_agreement, True, "semi_supervised"),
+            supervised_stage("supervised", self.student, self.config.label_smoothing),
+            Stage("agree", self.step, self.average, begin=self._begin_agreement, score_start=True),
         ]
 
     def _begin_agreement(self) -> None:

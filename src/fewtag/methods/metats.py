@@ -29,7 +29,7 @@ from fewtag.learning.pseudo_labels import confident, label, scaled, sharpen
 from fewtag.learning.seeding import Key
 from fewtag.methods.distill import DistillConfig, distill_step, mean_of
 from fewtag.methods.method import Fold, Method, Said, Stage
-from fewtag.methods.supervised import supervised_step
+from fewtag.methods.supervised import supervised_stage
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
 
@@ -200,26 +200,30 @@ class MetaTS(Method):
 
     def stages(self) -> list[Stage]:
         c = self.config
-        tune = supervised_step(self.student, c.finetune_smoothing)
-        finetune = Stage("finetune", tune, self.student, "labeled", True, self.student.restart, True, "finetune")
+        finetune = supervised_stage("finetune", self.student, c.finetune_smoothing, score_start=True, effort="finetune")
         if not c.folds:
             return [*self._round("", None, 1.0), *([finetune] if c.finetune else [])]
         rounds = [stage for k in range(c.folds) for stage in self._round(f"-{k + 1}", Fold(k, c.folds), 1 / c.folds)]
         together = distill_step(self.student, partial(mean_of, self.members), DistillConfig(label_smoothing=c.label_smoothing))
-        distill = Stage("distill", together, self.student, "both", False, self._begin_distillation, True, "semi_supervised")
+        distill = Stage("distill", together, self.student, begin=self._begin_distillation, score_start=True)
         return [*rounds, distill, *([finetune] if c.finetune else [])]
 
     def _round(self, suffix: str, fold: Fold | None, share: float) -> list[Stage]:
         """Warm-up and interaction (paper 3.2 and 3.3); with a fold, without it."""
         c = self.config
-        warm = Stage(
-            f"warm-up{suffix}", supervised_step(self.teacher, c.label_smoothing), self.teacher, "labeled", True,
-            lambda: self._begin_round(fold), False, "supervised", fold=fold,
-        )  # fmt: skip
+        begin = partial(self._begin_round, fold)
+        warm = supervised_stage(f"warm-up{suffix}", self.teacher, c.label_smoothing, begin=begin, fold=fold)
         interact = Stage(
-            f"interact{suffix}", self.step, self.student, "both", c.supervised == "mixed", lambda: self._begin_interact(fold), False,
-            "semi_supervised", share=share, fold=fold, heard=c.heard, rivals=self._rivals(),
-        )  # fmt: skip
+            f"interact{suffix}",
+            self.step,
+            self.student,
+            begin=partial(self._begin_interact, fold),
+            mixed=c.supervised == "mixed",
+            share=share,
+            fold=fold,
+            heard=c.heard,
+            rivals=self._rivals(),
+        )
         return [warm, interact] if c.warmup else [interact]
 
     def _rivals(self) -> tuple[Learner | Blend, ...]:

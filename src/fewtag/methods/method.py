@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Concatenate
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Concatenate, Literal
 
 from torch import Tensor
 
@@ -55,10 +55,10 @@ class Stage:
         step: takes a labeled and an unlabeled batch of one language and a key, does its own descents, returns named losses. Where the
             stage draws both kinds and has a fold, a ``heard`` size, or mixed labels, a labeled batch of the language that judges follows.
         scored: the learner that is evaluated; its best weights are put back when the stage ends.
-        draws: what a step is given: ``"labeled"``, ``"both"`` or ``"raw"``.
-        mixed: True draws labeled sentences of all languages at once; raw ones are of one language all the same.
         begin: called once before the first step.
         score_start: whether the state before the first step competes for the best.
+        draws: what a step is given: ``"labeled"``, ``"both"`` or ``"raw"``.
+        mixed: True draws labeled sentences of all languages at once; raw ones are of one language all the same.
         effort: which entry of the training budget it takes: ``"supervised"``, ``"semi_supervised"``, ``"finetune"`` or ``"pretraining"``.
         share: of that entry's steps.
         fold: labeled sentences kept from it; None keeps none.
@@ -73,11 +73,12 @@ class Stage:
     name: str
     step: Step
     scored: Learner
-    draws: str
-    mixed: bool
+    _: KW_ONLY
     begin: Callable[[], None]
-    score_start: bool
-    effort: str
+    score_start: bool = False
+    draws: Literal["labeled", "both", "raw"] = "both"
+    mixed: bool = False
+    effort: Literal["supervised", "semi_supervised", "finetune", "pretraining"] = "semi_supervised"
     share: float = 1.0
     fold: Fold | None = None
     heard: int = 0

@@ -23,7 +23,7 @@ from fewtag.learning.parallel import share
 from fewtag.learning.pseudo_labels import PseudoLabels, label
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Said, Stage
-from fewtag.methods.supervised import supervised_step
+from fewtag.methods.supervised import supervised_stage
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
 
@@ -90,13 +90,11 @@ class NoisyStudent(Method):
         return label(self.config.labels, logits_BTC, mask_BT & (least_B > self.config.keep_above).unsqueeze(-1), 0.0)
 
     def stages(self) -> list[Stage]:
-        learn = supervised_step(self.student, self.config.label_smoothing)
-        first = Stage("supervised", learn, self.student, "labeled", True, self.student.restart, False, "supervised")
-        later = [
-            Stage(f"generation-{number}", self.step, self.student, "both", False, self._next_generation, False, "semi_supervised")
-            for number in range(1, self.config.generations + 1)
+        generations = range(1, self.config.generations + 1)
+        return [
+            supervised_stage("supervised", self.student, self.config.label_smoothing),
+            *(Stage(f"generation-{number}", self.step, self.student, begin=self._next_generation) for number in generations),
         ]
-        return [first, *later]
 
     def _next_generation(self) -> None:
         self.teacher.copy_from(self.student)

@@ -106,9 +106,15 @@ class WordGuessing(Method):
 
     def stages(self) -> list[Stage]:
         own = Stage(
-            "pretrain", self.step, self.learner, "raw", False, self.learner.restart, False, "pretraining",
-            evaluated=False, raw_batch=self.config.batch_size,
-        )  # fmt: skip
+            "pretrain",
+            self.step,
+            self.learner,
+            begin=self.learner.restart,
+            draws="raw",
+            effort="pretraining",
+            evaluated=False,
+            raw_batch=self.config.batch_size,
+        )
         return [own]
 
     def learners(self) -> dict[str, Learner]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
@@ -34,19 +35,28 @@ def supervised_step(learner: Learner, label_smoothing: float) -> Callable[[Batch
     return step
 
 
+def supervised_stage(name: str, learner: Learner, label_smoothing: float, **more: Any) -> Stage:
+    """A learner's training on the labeled sentences of all languages at once, which every method begins with.
+
+    Args:
+        name: of the stage.
+        learner: who learns, and is scored.
+        label_smoothing: of the gold tags.
+        more: fields of `Stage` that are otherwise here.
+    """
+    usual = {"begin": learner.restart, "draws": "labeled", "mixed": True, "effort": "supervised"}
+    return Stage(name, supervised_step(learner, label_smoothing), learner, **{**usual, **more})
+
+
 class Supervised(Method):
     """One tagger, one stage."""
 
     def __init__(self, config: SupervisedConfig, make_tagger: Callable[[str], Tagger], learner: LearnerConfig) -> None:
         self.student = Learner("student", make_tagger("student"), learner)
-        self._step = supervised_step(self.student, config.label_smoothing)
+        self.config = config
 
     def stages(self) -> list[Stage]:
-        return [
-            Stage(
-                "supervised", self._step, self.student, draws="labeled", mixed=True, begin=_nothing, score_start=False, effort="supervised"
-            )
-        ]
+        return [supervised_stage("supervised", self.student, self.config.label_smoothing)]
 
     def learners(self) -> dict[str, Learner]:
         return {"student": self.student}
@@ -54,7 +64,3 @@ class Supervised(Method):
     @property
     def delivered(self) -> Learner:
         return self.student
-
-
-def _nothing() -> None:
-    """A stage that needs no preparation."""

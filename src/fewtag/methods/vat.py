@@ -18,7 +18,7 @@ from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import Term, cross_entropy
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Stage
-from fewtag.methods.supervised import supervised_step
+from fewtag.methods.supervised import supervised_stage
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
 
@@ -62,10 +62,9 @@ class Vat(Method):
         return {"supervised": sup.detach(), "divergence": worst.detach()}
 
     def stages(self) -> list[Stage]:
-        learn = supervised_step(self.student, self.config.label_smoothing)
         return [
-            Stage("supervised", learn, self.student, "labeled", True, self.student.restart, False, "supervised"),
-            Stage("smooth", self.step, self.student, "both", False, self.student.restart, True, "semi_supervised"),
+            supervised_stage("supervised", self.student, self.config.label_smoothing),
+            Stage("smooth", self.step, self.student, begin=self.student.restart, score_start=True),
         ]
 
     def learners(self) -> dict[str, Learner]:
