@@ -52,6 +52,7 @@ CASES = [
     Case("A file that is not UTF-8", {TRAIN: "café\tB-thing\n\n".encode("latin-1") + GOOD.encode()}, 3, "is not UTF-8"),
     Case("A file in UTF-16", {TRAIN: GOOD.encode("utf-16")}, 3, "UTF-16; save it as UTF-8"),
     Case("A byte order mark and CRLF", {TRAIN: b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode()}, 0, "0 entities lost"),
+    Case("Line ends of an old Mac", {TRAIN: GOOD.replace("\n", "\r").encode()}, 3, "carriage returns alone"),
     Case("An I- tag that follows no B-", {TRAIN: "big\tO\nred\tI-color\n\n" + GOOD}, 0, "treated as B-color"),
     Case("A label in test that train never shows", {"data/en/test.conll": "xl\tB-size\n"}, 0, "but never in train"),
     Case("Labels that differ in case only", {"data/en/dev.conll": "green\tB-Color\nhat\tB-thing\n"}, 3, "did you mean 'color'?"),

@@ -79,6 +79,8 @@ class _Lines:
             raise _Odd
         try:
             line = raw.decode("utf-8").removesuffix("\r")
+            if "\r" in line:
+                raise _Odd
         except UnicodeDecodeError:
             raise _Odd from None
         if not line or (line.isspace() and "\t" not in line):

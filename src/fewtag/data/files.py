@@ -30,6 +30,9 @@ def read_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
                         problems.error(path, 1, "encoding", "the file is UTF-16; save it as UTF-8")
                         return
                     raw = raw.removeprefix(b"\xef\xbb\xbf")
+                    if not raw.endswith(b"\n") and b"\r" in raw.strip():  # the whole file is one line to us
+                        problems.error(path, 1, "line-ends", "lines end in carriage returns alone; save the file with LF or CRLF line ends")
+                        return
                 try:
                     text = raw.decode("utf-8")
                 except UnicodeDecodeError as error:

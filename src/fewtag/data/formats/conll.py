@@ -39,6 +39,7 @@ def read(
         raise ConfigError(f"token column and tag column are both {token_column}; they must differ")
     needed = max(c + 1 if c >= 0 else -c for c in (token_column, tag_column))
     needed = max(needed, 2)
+    wanted = "expected a token and a tag" if needed == 2 else f"but columns {token_column} and {tag_column} were asked for (from 0)"
     tokens: list[str] = []
     tags: list[str] = []
     name, first, broken = "", 0, False
@@ -68,7 +69,7 @@ def read(
         if not tokens and not broken:
             first = number
         if len(columns) < needed:
-            problems.error(path, number, "missing-column", f"{len(columns)} column in {line[:60]!r}, expected a token and a tag")
+            problems.error(path, number, "missing-column", f"{len(columns)} column{'s' * (len(columns) > 1)} in {line[:60]!r}, {wanted}")
             broken = True
             continue
         token, tag = columns[token_column], columns[tag_column].strip()
