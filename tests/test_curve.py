@@ -217,6 +217,17 @@ def test_the_method_is_one_that_every_size_can_be_trained_with(data: Path, tmp_p
     assert not (tmp_path / "metats").exists()  # refused before the first run
 
 
+def test_sizes_that_are_the_same_sentences_are_trained_once(data: Path, tmp_path: Path) -> None:
+    """Of 5 labels 6.25, 12.5 and 25 % are all one, 50 % two."""
+    quick = {"train.max_steps": 4, "train.evaluate_every": 4, "data.languages": ("en",), "data.labeled": "5"}
+    said: list[str] = []
+    own = run_config(None, [], {**quick, "method.name": "supervised-multi"}, data)
+    outlook = measure(own, CurveConfig(points=5, seeds=2), tmp_path, listener=said.append)
+    assert [(each.share, each.labeled["en"]) for each in outlook.measurements] == [(0.25, 1), (0.5, 2), (1.0, 5)] * 2
+    same = "% of the labels are the same sentences as a larger share: not trained"
+    assert said[:2] == [f"6.25 {same}", f"12.5 {same}"] and said[2].startswith("1/6") and len(said) == 8
+
+
 def test_ctrl_c_says_how_the_curve_goes_on(data: Path, tmp_path: Path) -> None:
     process = start("curve", data, "-o", "out", "-m", "supervised-multi", "--langs", "en", "--set", "train.patience=99", folder=tmp_path)
     wait_for(lambda: any(tmp_path.glob("out/runs/*/events.jsonl")))

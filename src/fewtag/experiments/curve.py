@@ -118,6 +118,12 @@ def shrunk(data: LowResource, share: float, seed: int) -> LowResource:
     return replace(data, labeled=labeled, unlabeled=unlabeled, notes=[*data.notes, note] if share < 1 else data.notes)
 
 
+def distinct(shares: Sequence[float], data: LowResource) -> list[float]:
+    """Shares that keep different sentences, the largest of those that keep the same: of five labels a fifth and a tenth are both one."""
+    kept = {tuple(len(some) for some in shrunk(data, share, 0).labeled.values()): share for share in sorted(shares)}
+    return sorted(kept.values())
+
+
 def measure(
     config: RunConfig,
     plan: CurveConfig,
@@ -154,21 +160,23 @@ def measure(
     if plan.on == "test" and not any(whole.test.values()):
         raise ConfigError(f"{corpus.name} has no test split to score on; leave --on out")
     _take(config, plan, out, force=force)
-    for note in (*whole.notes, *told):
+    shares = distinct(plan.shares, whole)
+    same = [100 * share for share in plan.shares if share not in shares]
+    for note in (*whole.notes, *told, *(f"{each:g} % of the labels are the same sentences as a larger share: not trained" for each in same)):
         listener(note)
     for seed in range(config.train.seed, config.train.seed + plan.seeds):
         # No intervals: they say how sure one run's score is, and a curve asks how scores of several runs differ.
         train, scoring = config.train.model_copy(update={"seed": seed}), config.evaluation.model_copy(update={"bootstrap": 0})
         own = config.model_copy(update={"train": train, "evaluation": scoring, "method": {**config.method, "name": method}})
         whole = sample(own, corpus)
-        for share in plan.shares:
+        for share in shares:
             result = _one(own, shrunk(whole, share, seed), corpus, out, share, interrupted)
             report = result.dev if plan.on == "dev" else result.test
             assert report is not None, "the corpus has a test split, so the run has test scores"
             labeled = {language: len(some) for language, some in _labeled(result).items()}
             f1 = {language: part.score.f1 for language, part in report.by_language.items()}
             found.append(Measurement(share, seed, labeled, f1, result.seconds))
-            place = f"{len(found)}/{plan.seeds * len(plan.shares)}"
+            place = f"{len(found)}/{plan.seeds * len(shares)}"
             listener(f"{place}  seed {seed}  {sum(labeled.values())} labeled sentences  {plan.on} F1 {report.average_f1:.2f}")
     return look_ahead(found, plan, method, config)
 
