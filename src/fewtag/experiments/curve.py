@@ -161,8 +161,8 @@ def measure(
         raise ConfigError(f"{corpus.name} has no test split to score on; leave --on out")
     _take(config, plan, out, force=force)
     shares = distinct(plan.shares, whole)
-    same = [100 * share for share in plan.shares if share not in shares]
-    for note in (*whole.notes, *told, *(f"{each:g} % of the labels are the same sentences as a larger share: not trained" for each in same)):
+    same = "of the labels are the same sentences as a larger share: not trained"
+    for note in (*whole.notes, *told, *(f"{100 * share:g} % {same}" for share in plan.shares if share not in shares)):
         listener(note)
     for seed in range(config.train.seed, config.train.seed + plan.seeds):
         # No intervals: they say how sure one run's score is, and a curve asks how scores of several runs differ.
