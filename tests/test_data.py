@@ -255,7 +255,7 @@ def test_an_entity_the_reader_dropped_is_noticed(data_folder: Path) -> None:
     corpus.sentences["en"]["train"][0] = corpus.sentences["en"]["train"][0].with_tags(("O", "B-thing"))
     ledger(corpus)
     [error] = corpus.problems.errors
-    assert "4 entities are annotated in the file but 3 were read" in error.message
+    assert "entities annotated in the file: 4; of these read: 3" in error.message
 
 
 def test_leaks_between_splits_are_warned_of(data_folder: Path) -> None:

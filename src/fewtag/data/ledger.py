@@ -84,7 +84,7 @@ def ledger(corpus: Corpus, windows: Windows | None = None) -> dict[str, Ledger]:
         for split, number in counted:
             read = sum(len(spans_of(s.tags or ())) for s in sentences.get(split, []))
             if number is not None and number != read:
-                corpus.problems.error(paths[split], 0, "lost", f"{number} entities are annotated in the file but {read} were read")
+                corpus.problems.error(paths[split], 0, "lost", f"entities annotated in the file: {number}; of these read: {read}")
         tagged = [s for some in sentences.values() for s in some if s.tags]
         ranges = windows(tagged) if windows else [[(0, len(s))] for s in tagged]
         whole = 0
