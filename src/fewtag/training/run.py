@@ -56,17 +56,17 @@ def run(
     corpus.problems.raise_for_errors()
     check_weights(config, corpus)
     data = data or sample(config, corpus)
-    name, notes = choose_method(config, data)
-    notes = [*data.notes, *notes]
-    for note in notes:
-        listener(note)
     described = describe(data, corpus)
     folder.check(resume or force)
     if resume:
         folder.check_data(described)
-        if folder.is_finished():
-            listener(f"{out} is finished already; nothing is left to do")
-            return finished_result(folder)
+    name, notes = choose_method(config, data)
+    notes = [*data.notes, *notes]
+    for note in notes:
+        listener(note)
+    if resume and folder.is_finished():
+        listener(f"{out} is finished already; nothing is left to do")
+        return finished_result(folder)
     single = row(name).data == "single"
     if single:
         check_dev(data)
