@@ -178,7 +178,7 @@ def write(results: Results, out: Path) -> list[Path]:
         for suffix, make in (("md", render.as_markdown), ("tex", render.latex), ("csv", render.as_csv)):
             written.append(out / "tables" / f"{table.name}.{suffix}")
             write_text(written[-1], make(table))
-    for path in (out / "tables").iterdir():  # of another command: tables of two must not stand side by side
+    for path in (out / "tables").glob("*"):  # of another command: tables of two must not stand side by side
         if path not in written and path.suffix in (".md", ".tex", ".csv") and path.name.startswith(_TABLES):
             path.unlink()
     return written
