@@ -192,3 +192,10 @@ def test_no_cache_when_switched_off_or_not_worth_it(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("FEWTAG_CACHE", "off")
     read(big(tmp_path))
     assert cache.folder() is None and cache.size() == 0
+
+
+def test_line_ends_of_an_old_mac_are_no_one_long_line(tmp_path: Path) -> None:
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "train.conll").write_bytes(b"a\tB-x\rb\tO\r")
+    (error,) = Corpus.from_dir(tmp_path, arrays=True).problems.errors
+    assert "carriage returns alone" in error.message

@@ -82,6 +82,13 @@ def test_means_and_deviations_by_hand() -> None:
     assert "test span F1 in percent, lenient reading of tags, full dev, mean ± sd of 3 seeds" in table.caption
 
 
+def test_the_name_of_a_table_can_be_a_label_of_latex() -> None:
+    runs = [replace(run, corpus="x_y %&<#") for run in results_of(SCORES).runs]
+    table = main_table(replace(results_of(SCORES), runs=runs), replace(GROUP, corpus="x_y %&<#"))
+    (label,) = re.findall(r"\\label\{.*", render.latex(table))
+    assert re.fullmatch(r"\\label\{tab:main-[\w.+-]+\}", label)
+
+
 def test_the_upper_bound_is_nobodys_rival() -> None:
     full = row(main_table(with_claims(results_of(SCORES)), GROUP), "supervised-full")
     assert full["avg"].mean == 67.0 and not full["avg"].is_best

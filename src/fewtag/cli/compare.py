@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ import typer
 from fewtag.cli.board import BoardDisplay
 from fewtag.cli.extras import need_training
 from fewtag.cli.settings import languages_of
-from fewtag.cli.stopping import StopRequest
+from fewtag.cli.stopping import StopRequest, typed
 from fewtag.config import from_environment, merge, overrides, read_toml, words_of
 from fewtag.errors import ConfigError, FewtagError
 
@@ -122,7 +121,7 @@ def compared(
 
     if "name" in settings.get("method", {}):
         raise ConfigError("the methods of a comparison are given with --methods; leave method.name out of the settings")
-    command = shlex.join(["fewtag", *sys.argv[1:]])
+    command = typed()
     with StopRequest() as stop, BoardDisplay(quiet or json_) as board:
         try:
             done = compare(

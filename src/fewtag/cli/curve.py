@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +11,7 @@ import typer
 from fewtag.cli.display import Display
 from fewtag.cli.extras import need_training
 from fewtag.cli.settings import languages_of, run_config
-from fewtag.cli.stopping import StopRequest
+from fewtag.cli.stopping import StopRequest, typed
 
 
 def curve(
@@ -63,8 +61,7 @@ def curve(
         try:
             outlook = measure(settings, plan, out, force=force, listener=display, interrupted=stop)
         except Interrupted:
-            command = shlex.join(["fewtag", *sys.argv[1:]])
-            raise Interrupted(f"stopped; what is finished stays, the run that was on has a checkpoint. Go on with: {command}") from None
+            raise Interrupted(f"stopped; what is finished stays, the run that was on has a checkpoint. Go on with: {typed()}") from None
     write_outlook(outlook, out)
     if json_:
         print(json.dumps(outlook.to_json(), ensure_ascii=False))

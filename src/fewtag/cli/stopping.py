@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
+import sys
 from typing import Any
+
+
+def typed() -> str:
+    """The command line of this process, to be typed again."""
+    return shlex.join(["fewtag", *sys.argv[1:]])
 
 
 class StopRequest:

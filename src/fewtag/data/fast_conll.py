@@ -79,10 +79,10 @@ class _Lines:
             raise _Odd
         try:
             line = raw.decode("utf-8").removesuffix("\r")
-            if "\r" in line:
-                raise _Odd
         except UnicodeDecodeError:
             raise _Odd from None
+        if "\r" in line:
+            raise _Odd
         if not line or (line.isspace() and "\t" not in line):
             return _BOUNDARY, 0, 0
         columns = line.split("\t") if "\t" in line else [column for column in line.split(" ") if column]

@@ -108,7 +108,7 @@ def shrunk(data: LowResource, share: float, seed: int) -> LowResource:
     for language, some in data.labeled.items():
         order = list(range(len(some)))
         random.Random(f"{seed}/{language}/curve").shuffle(order)
-        count = max(1, round(share * len(some)))
+        count = _kept(share, len(some))
         labeled[language] = [some[place] for place in sorted(order[:count])]
         rest = without_tags([some[place] for place in sorted(order[count:])])
         parts = [part for part in (rest, unlabeled.get(language, [])) if len(part)]
@@ -120,8 +120,13 @@ def shrunk(data: LowResource, share: float, seed: int) -> LowResource:
 
 def distinct(shares: Sequence[float], data: LowResource) -> list[float]:
     """Shares that keep different sentences, the largest of those that keep the same: of five labels a fifth and a tenth are both one."""
-    kept = {tuple(len(some) for some in shrunk(data, share, 0).labeled.values()): share for share in sorted(shares)}
-    return sorted(kept.values())
+    by_counts = {tuple(_kept(share, len(some)) for some in data.labeled.values()): share for share in sorted(shares)}
+    return sorted(by_counts.values())
+
+
+def _kept(share: float, labeled: int) -> int:
+    """How many of a language's labeled sentences keep their tags."""
+    return max(1, round(share * labeled))
 
 
 def measure(

@@ -217,7 +217,7 @@ def chosen_seeds(text: str) -> list[int]:
     except ValueError:
         numbers = []
     if len(numbers) > _MOST_SEEDS or ("," not in text and max(numbers, default=0) > _MOST_SEEDS):
-        raise ConfigError(f"seeds {text!r} are more than {_MOST_SEEDS}; five are usual")
+        raise ConfigError(f"seeds: more than {_MOST_SEEDS}; five are usual")
     if not numbers or any(number < 0 for number in numbers) or ("," not in text and numbers[0] < 1):
         raise ConfigError(f"seeds {text!r} cannot be read; write how many (5), or which (3,7,11)")
     return numbers if "," in text else list(range(1, numbers[0] + 1))
