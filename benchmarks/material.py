@@ -70,7 +70,8 @@ def machine() -> dict[str, Any]:
     named = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     model = named[0] if named else platform.processor()
     capability = torch.backends.cpu.get_cpu_capability()
-    return {"cpu": model, "capability": capability, "fast_bf16": has_bf16(torch.device("cpu")), "versions": versions()}
+    gpu = {"gpu": torch.cuda.get_device_name(0)} if torch.cuda.is_available() else {}
+    return {**gpu, "cpu": model, "capability": capability, "fast_bf16": has_bf16(torch.device("cpu")), "versions": versions()}
 
 
 def _lines(path: str) -> list[str]:

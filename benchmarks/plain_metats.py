@@ -41,7 +41,7 @@ class PlainMetaTS:
         inputs = {"attention_mask": features["attention_mask"]}
         embeddings = model.get_input_embeddings()(features["input_ids"])
         inputs["inputs_embeds"] = embeddings + noise * torch.randn_like(embeddings) if noise else embeddings
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
+        with torch.autocast(embeddings.device.type, torch.bfloat16, enabled=self.autocast):
             logits: Tensor = model(**inputs).logits
         return logits.float()
 

@@ -1,6 +1,7 @@
 """How fast tagging is, text in and entities out, beside ``pipeline("token-classification")`` at each of its batch sizes.
 
     python benchmarks/speed_prediction.py --threads 1 -o benchmarks/results/speed-prediction.json
+    python benchmarks/speed_prediction.py --device cuda -o benchmarks/results/speed-prediction-gpu.json
 
 A MiniLM tagger is trained for a minute on made queries, saved, and loaded by both sides from the same folder. Also: whether bfloat16 says
 the same tags as float32, over all tokens and over those whose best tag leads by more than half a logit.
@@ -37,6 +38,8 @@ from speed_training import peak
 
 SETTINGS = [("short", 400), ("sentences", 128)]
 PIPELINE_BATCHES = (1, 8, 32)
+GPU_SETTINGS = [("short", 4000), ("sentences", 1600)]
+GPU_PIPELINE_BATCHES = (1, 32, 256)
 
 
 def main() -> None:
@@ -44,31 +47,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--steps", type=int, default=300, help="of training the tagger that is measured")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/bench/speed-prediction.json"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_pages()
-    fast = has_bf16(torch.device("cpu"))
+    device = torch.device(options.device)
+    fast, counted = has_bf16(device), "cpu" if device.type == "cpu" else "wall"
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
         save(trained(options.steps), folder, card="")
-        for kind, count in SETTINGS:
+        for kind, count in SETTINGS if device.type == "cpu" else GPU_SETTINGS:
             given = [" ".join(s.tokens) for s in texts(kind, count, seed=1)]
-            row = {"name": f"minilm {kind}", "texts": count, **alternate(sides(folder, given, fast), options.rounds, "pipeline, batch 1")}
-            best = min((each["cpu"], name) for name, each in row.items() if name.startswith("pipeline"))
+            row = {
+                "name": f"minilm {kind}",
+                "texts": count,
+                **alternate(sides(folder, given, fast, device), options.rounds, "pipeline, batch 1"),
+            }
+            best = min((each[counted], name) for name, each in row.items() if name.startswith("pipeline"))
             ours = row["ours, bf16" if fast else "ours, fp32"]
-            row["against_the_best_pipeline"] = {"which": best[1], "ratio": best[0] / ours["cpu"]}
-            row["share_of_peak"] = flops(folder, given) / ours["cpu"] / peak(torch.bfloat16 if fast else torch.float32)
+            row["against_the_best_pipeline"] = {"which": best[1], "ratio": best[0] / ours[counted]}
+            row["share_of_peak"] = flops(folder, given) / ours[counted] / peak(torch.bfloat16 if fast else torch.float32, device)
             rows.append(row)
             print(kind, row["against_the_best_pipeline"], file=sys.stderr, flush=True)
-        same = agreement(folder)
-    command = f"python benchmarks/speed_prediction.py --threads {options.threads} --rounds {options.rounds} --steps {options.steps}"
+        same = agreement(folder, device)
+    on = "" if device.type == "cpu" else f" --device {device.type}"
+    command = f"python benchmarks/speed_prediction.py --threads {options.threads} --rounds {options.rounds} --steps {options.steps}{on}"
     missing = "" if fast else "the time of bfloat16 was not measured: this processor has neither AVX-512 BF16 nor AMX"
     result = {
         "command": command,
         "threads": options.threads,
+        "device": device.type,
         "note": missing,
         "rows": rows,
         "bf16_against_fp32": same,
@@ -91,16 +102,18 @@ def trained(steps: int) -> Tagger:
         return tagger
 
 
-def sides(folder: Path, given: list[str], fast: bool) -> dict[str, Callable[[], None]]:
+def sides(folder: Path, given: list[str], fast: bool, device: torch.device) -> dict[str, Callable[[], None]]:
     """The pipeline at each batch size, and ours."""
     model = AutoModelForTokenClassification.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     result: dict[str, Callable[[], None]] = {}
-    for size in PIPELINE_BATCHES:
-        tag: Any = pipeline("token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="first", batch_size=size)
+    for size in PIPELINE_BATCHES if device.type == "cpu" else GPU_PIPELINE_BATCHES:
+        tag: Any = pipeline(
+            "token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="first", batch_size=size, device=device
+        )
         result[f"pipeline, batch {size}"] = lambda tag=tag: sum(len(each) for each in tag(given)) and None
     for name, bf16 in (("ours, fp32", False), *([("ours, bf16", True)] if fast else [])):
-        predictor = fewtag.load(folder)
+        predictor = fewtag.load(folder, device=str(device))
         tagger: Any = predictor.tagger
         tagger.encoder.bf16 = bf16
         result[name] = lambda predictor=predictor: [d.to_json() for d in predictor.stream(given, "en")] and None
@@ -117,12 +130,12 @@ def flops(folder: Path, given: list[str]) -> float:
     return float(linear * lengths.sum() + 4 * layers * width * (lengths**2).sum())
 
 
-def agreement(folder: Path) -> dict[str, float]:
+def agreement(folder: Path, device: torch.device) -> dict[str, float]:
     """How many of the tokens get the same best tag in bfloat16 as in float32."""
     sentences = [*texts("short", 600, seed=2), *texts("sentences", 150, seed=2)]
     logits = []
     for bf16 in (False, True):
-        tagger: Any = fewtag.load(folder).tagger
+        tagger: Any = fewtag.load(folder, device=str(device)).tagger
         tagger.encoder.bf16 = bf16
         logits.append(np.concatenate(tagger.logits(sentences)))
     full, low = logits

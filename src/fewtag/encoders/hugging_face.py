@@ -155,7 +155,8 @@ class HuggingFaceEncoder(Encoder):
         if rows:
             ids[noisy] = np.concatenate([row.ids for row in rows])
             first[np.arange(first.shape[1]) < tokens[:, None]] = np.concatenate([row.starts[:-1] for row in rows]) + before
-        layout = plan(lengths.tolist(), len(columns)) if rows and isinstance(self.body, Packed) else None
+        where = next(self.parameters()).device.type
+        layout = plan(lengths.tolist(), len(columns), where) if rows and isinstance(self.body, Packed) else None
         return Inputs(torch.from_numpy(ids), None, torch.from_numpy(mask), torch.from_numpy(noisy), torch.from_numpy(first), layout)
 
     def identities(self, inputs: Inputs) -> Tensor:

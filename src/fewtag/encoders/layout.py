@@ -14,7 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_GROUP_COST = 12  # positions one more group may save before it pays: small matrix products cost more than their numbers
+# Positions one more group must save before it pays. On a CPU small matrix products cost more than their numbers; elsewhere a group is some
+# twenty more operations a layer to launch, each of which takes the host as long as the GPU takes for a hundred positions.
+_GROUP_COST = {"cpu": 12}
+_LAUNCHED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Layout:
         place_BL: flattened; index into N of each real position, and some position's for padding.
         lengths: (B,) real positions of each row.
         width: L, for a single batch.
+        group_cost: what it was cut with.
         still_N1: positions that never see dropout; None when none is exempt.
     """
 
@@ -59,6 +63,7 @@ class Layout:
     place_BL: Tensor
     lengths: tuple[int, ...]
     width: int
+    group_cost: int
     still_N1: Tensor | None = None
 
     def to(self, device: torch.device) -> Layout:
@@ -68,11 +73,12 @@ class Layout:
         return replace(self, groups=groups, source_N=self.source_N.to(device), place_BL=self.place_BL.to(device), still_N1=still)
 
 
-def cut(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    """Cut sorted lengths into groups with the least padded positions plus `_GROUP_COST` a group.
+def cut(lengths: Sequence[int], group_cost: int) -> list[tuple[int, int]]:
+    """Cut sorted lengths into groups with the least padded positions plus ``group_cost`` a group.
 
     Args:
         lengths: ascending.
+        group_cost: in positions.
 
     Returns:
         Half-open ranges; equal lengths are never parted.
@@ -82,7 +88,7 @@ def cut(lengths: Sequence[int]) -> list[tuple[int, int]]:
     starts = [0, *ends]
     for last in range(1, len(ends) + 1):
         length = lengths[starts[last] - 1]
-        costs = [best[first] + (starts[last] - starts[first]) * length + _GROUP_COST for first in range(last)]
+        costs = [best[first] + (starts[last] - starts[first]) * length + group_cost for first in range(last)]
         came.append(min(range(last), key=costs.__getitem__))
         best.append(costs[came[-1]])
     result, last = [], len(ends)
@@ -92,14 +98,16 @@ def cut(lengths: Sequence[int]) -> list[tuple[int, int]]:
     return result[::-1]
 
 
-def plan(lengths: Sequence[int], width: int) -> Layout:
+def plan(lengths: Sequence[int], width: int, device: str = "cpu") -> Layout:
     """The layout of a batch.
 
     Args:
         lengths: (B,) real positions of each row, at least 1.
         width: L, positions of a padded row.
+        device: the type of the one it is for; the tensors are on the CPU.
     """
-    return _plan(tuple(lengths), [index * width for index in range(len(lengths))], len(lengths) * width, width, None)
+    cost = _GROUP_COST.get(device, _LAUNCHED)
+    return _plan(tuple(lengths), [index * width for index in range(len(lengths))], len(lengths) * width, width, cost, None)
 
 
 def join(layouts: Sequence[Layout], still: Sequence[bool]) -> Layout:
@@ -115,10 +123,13 @@ def join(layouts: Sequence[Layout], still: Sequence[bool]) -> Layout:
         exempt += [spared] * len(layout.lengths)
         at += len(layout.lengths) * layout.width
     lengths = tuple(length for layout in layouts for length in layout.lengths)
-    return _plan(lengths, starts, at, 0, exempt if any(exempt) and not all(exempt) else None).to(layouts[0].source_N.device)
+    own = exempt if any(exempt) and not all(exempt) else None
+    return _plan(lengths, starts, at, 0, layouts[0].group_cost, own).to(layouts[0].source_N.device)
 
 
-def _plan(lengths: tuple[int, ...], row_starts: Sequence[int], total: int, width: int, exempt: Sequence[bool] | None) -> Layout:
+def _plan(
+    lengths: tuple[int, ...], row_starts: Sequence[int], total: int, width: int, group_cost: int, exempt: Sequence[bool] | None
+) -> Layout:
     sizes, starts = np.asarray(lengths, dtype=np.int64), np.asarray(row_starts, dtype=np.int64)
     spared = np.asarray(exempt, dtype=bool) if exempt is not None else None
     order = np.argsort(sizes, kind="stable")
@@ -128,7 +139,7 @@ def _plan(lengths: tuple[int, ...], row_starts: Sequence[int], total: int, width
     place = np.zeros(total, dtype=np.int64)
     still: list[np.ndarray] = []
     at = 0
-    for first, last in cut(in_order.tolist()):
+    for first, last in cut(in_order.tolist(), group_cost):
         rows, real = order[first:last], in_order[first:last]
         length = int(real[-1])
         columns = np.arange(length)
@@ -147,7 +158,7 @@ def _plan(lengths: tuple[int, ...], row_starts: Sequence[int], total: int, width
         groups.append(Group(at, len(rows), length, bias, own))
         at += len(rows) * length
     still_N1 = torch.from_numpy(np.concatenate(still)).unsqueeze(1) if still else None
-    return Layout(tuple(groups), torch.from_numpy(np.concatenate(sources)), torch.from_numpy(place), lengths, width, still_N1)
+    return Layout(tuple(groups), torch.from_numpy(np.concatenate(sources)), torch.from_numpy(place), lengths, width, group_cost, still_N1)
 
 
 @dataclass(frozen=True, slots=True)
