@@ -81,7 +81,8 @@ def training_table(found: dict[str, Any]) -> str:
     head += ["share of the matmul peak", "peak MB so far"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for row in found["rows"]:
-        share = f"{100 * row['share_of_peak']:.0f} %" if "share_of_peak" in row else ""
+        part = 100 * row.get("share_of_peak", 0.0)
+        share = f"{part:.0f} %" if part >= 1 else f"{part:.2f} %" if part else ""
         cells = [row["name"], f"{row['tokens_a_step']:.0f}", *times_faster(row["ours, fp32"], clock)]
         if fast:
             autocast = row["ours, bf16"][clock]["median"] / row["theirs, bf16"][clock]["median"]
@@ -91,8 +92,9 @@ def training_table(found: dict[str, Any]) -> str:
 
 
 def clock_of(found: dict[str, Any]) -> str:
-    """By which clock sides are compared: CPU time, which other work hardly touches; wall time where threads wait for each other."""
-    return "cpu_ratio" if found.get("threads", 1) == 1 else "wall_ratio"
+    """By which clock sides are compared: CPU time, which other work hardly touches; wall time where threads or a GPU are waited for."""
+    alone = found.get("threads", 1) == 1 and found.get("device", "cpu") == "cpu"
+    return "cpu_ratio" if alone else "wall_ratio"
 
 
 def times_faster(side: dict[str, Any], clock: str) -> list[str]:
@@ -135,7 +137,8 @@ def measured(found: dict[str, Any]) -> str:
     note = f" {found['note'][0].upper()}{found['note'][1:]}." if found.get("note") else ""
     machine = found["machine"]
     threads = f"`OMP_NUM_THREADS={found['threads']} " if "threads" in found else "`"
-    return f"{threads}{found['command']}` on an {machine['cpu']} ({machine['capability']}).{note}"
+    gpu = f"{machine['gpu']} beside an " if "gpu" in machine else ""
+    return f"{threads}{found['command']}` on an {gpu}{machine['cpu']} ({machine['capability']}).{note}"
 
 
 def forecasts_table(found: dict[str, Any]) -> str:

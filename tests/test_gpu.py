@@ -149,7 +149,7 @@ def test_the_road_of_a_user(tmp_path: Path) -> None:
     few = [f"train.{name}=20" for name in ("max_steps", "semi_supervised_steps", "finetune_steps", "evaluate_every")]
     fewtag("train", tmp_path / "data", "-o", run, "-q", *(word for value in few for word in ("--set", value)))
     environment: dict[str, Any] = json.loads((run / "env.json").read_text(encoding="utf-8"))
-    assert str(environment["machine"]["device"]).startswith("cuda")
+    assert str(environment["machine"]["device"]).startswith("cuda") and environment["machine"]["gpu"] == torch.cuda.get_device_name(0)
     words.write_text("red shoes size 8\nblue rain coat\n", encoding="utf-8")
     said = [
         [[(e["start"], e["end"], e["label"]) for e in json.loads(line)["entities"]] for line in answer.splitlines()]

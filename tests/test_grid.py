@@ -246,6 +246,20 @@ def test_a_damaged_file_of_a_finished_run_is_named(name: str, done: Any, shop: P
         compare(corpus, METHOD_NAMES, out=tmp_path / "out", labeled=["30%"], seeds=2, settings=QUICK, bootstrap=200)
 
 
+def test_the_versions_are_those_the_runs_were_made_with(done: Any, shop: Path, tmp_path: Path) -> None:
+    """Finished runs are reused on another machine, with other packages, too."""
+    out = tmp_path / "moved"
+    shutil.copytree(done.out, out)
+    assert done.results.versions["fewtag"] == fewtag.__version__
+    for number, path in enumerate(sorted((out / "cells").glob("*/env.json"))):
+        said = json.loads(path.read_text())
+        path.write_text(json.dumps({**said, "versions": {"torch": "1.0" if number else "2.0", "numpy": "0.1"}}))
+    corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
+    again = compare(corpus, METHOD_NAMES, out=out, labeled=["30%"], seeds=2, settings=QUICK, bootstrap=0)
+    assert sorted(again.results.versions["torch"].split(", ")) == ["1.0", "2.0"] and again.results.versions["numpy"] == "0.1"
+    assert set(again.results.versions) == {"torch", "numpy"}
+
+
 def test_tables_of_another_command_do_not_stay(done: Any, shop: Path, tmp_path: Path) -> None:
     shutil.copytree(done.out, tmp_path / "out")
     mine = tmp_path / "out" / "tables" / "notes.md"

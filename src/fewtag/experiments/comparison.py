@@ -19,12 +19,11 @@ from fewtag.experiments.engines import Engine, Here, engine_of
 from fewtag.experiments.grid import Watch, run_grid
 from fewtag.experiments.plan import Cell, kind_of, plan, short_name
 from fewtag.experiments.published import published
-from fewtag.experiments.results import Results, collect, statistics_of
+from fewtag.experiments.results import Results, collect, statistics_of, versions_of
 from fewtag.experiments.summary import summaries
 from fewtag.experiments.tables import Table, all_tables
 from fewtag.experiments.variants import Variant, rows, variant
 from fewtag.methods import DEFAULT, METHODS, default_for, row
-from fewtag.training.folder import versions
 
 _OURS = (DEFAULT, "metats", "metats-paper")  # after the default of the encoders
 _START = "supervised-multi"
@@ -150,7 +149,7 @@ def compare(
         [_failure(known[name], reason) for name, reason in failed.items()],
         statistics_of(corpora),
         command=command,
-        versions=versions(),
+        versions=versions_of(cells, out),
         published=published_as,
     )
     if runs:

@@ -104,7 +104,7 @@ class Results:
         statistics: corpus -> language -> the columns of the paper's Table 3.
         tests: what `fewtag.experiments.claims.compare_groups` found, a list a group.
         command: what was typed; empty when called from Python.
-        versions: of what the numbers depend on.
+        versions: of what the numbers depend on, as the runs recorded them.
         published: the data set of the paper whose numbers stand beside ours; empty for none.
     """
 
@@ -189,6 +189,20 @@ def collect(cells: Sequence[Cell], out: Path) -> list[Run]:
             read[cell.name] = {**read_json(folder.metrics), "machine": env.get("machine", {}), "own_dev": data.get("own_dev")}
         runs.append(_run_of(cell, read[cell.name]))
     return runs
+
+
+def versions_of(cells: Sequence[Cell], out: Path) -> dict[str, str]:
+    """What the runs were made with, which need not be what is installed now: package -> its version, or several with commas.
+
+    Args:
+        cells: of the grid.
+        out: its folder.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for folder in (RunFolder(out / "cells" / name) for name in dict.fromkeys(cell.name for cell in cells)):
+        for package, version in read_json(folder.path / "env.json").get("versions", {}).items() if folder.is_finished() else ():
+            found.setdefault(package, {})[version] = None
+    return {package: ", ".join(some) for package, some in found.items()}
 
 
 def _run_of(cell: Cell, found: Mapping[str, Any]) -> Run:

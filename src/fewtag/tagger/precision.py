@@ -11,6 +11,9 @@ import torch
 from fewtag.encoders.encoder import Encoder
 
 Precision = Literal["auto", "bf16", "fp32"]
+# A GPU's products of a narrow encoder take less time than it takes to launch them, and bfloat16 is more to launch: six layers of 384 train
+# a quarter slower in it on an H100 (docs/performance.md). From BERT's width on the products count; that end was not measured.
+_GPU_WIDTH = 768
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -21,16 +24,16 @@ def has_bf16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def use_bf16(precision: Precision, device: torch.device, encoder_gains: bool) -> bool:
+def use_bf16(precision: Precision, device: torch.device, encoder: Encoder) -> bool:
     """Decide for one tagger.
 
     Args:
         precision: what the user wants; ``"auto"`` takes bfloat16 where it is fast and the encoder gains from it.
         device: where the tagger runs.
-        encoder_gains: whether the encoder's products are large enough.
+        encoder: its encoder.
     """
     if precision == "auto":
-        return encoder_gains and has_bf16(device)
+        return encoder.gains_from_bf16 and (device.type == "cpu" or encoder.width >= _GPU_WIDTH) and has_bf16(device)
     return precision == "bf16"
 
 

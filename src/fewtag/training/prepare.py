@@ -136,7 +136,7 @@ def tagger_maker(name: str, config: RunConfig, data: LowResource) -> tuple[Calla
         encoder = build_encoder(wanted, max_length=config.tagger.max_length)
         languages = sorted(data.labeled)
         tagger = Tagger(encoder, data.tag_set, languages=languages, decoding=decoding, dropout=config.tagger.dropout)
-        encoder.bf16 = use_bf16(config.tagger.precision, device, encoder.gains_from_bf16)
+        encoder.bf16 = use_bf16(config.tagger.precision, device, encoder)
         return tagger.to(device)
 
     return make_tagger, learner
@@ -161,7 +161,8 @@ def machine(config: RunConfig) -> dict[str, Any]:
     most = granted() if kind.gains_from_threads else 1
     threads = min(torch.get_num_threads(), most) if config.train.threads == "auto" else config.train.threads
     fast = has_bf16(device)
-    return {"device": str(device), "threads": threads, "fast_bf16": fast, "precision": config.tagger.precision}
+    gpu = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
+    return {"device": str(device), **gpu, "threads": threads, "fast_bf16": fast, "precision": config.tagger.precision}
 
 
 def describe(data: LowResource, corpus: Corpus) -> dict[str, Any]:
