@@ -79,6 +79,15 @@ def test_the_best_on_dev_is_delivered(scores: list[float], kept: str, which: int
     assert {name: each.value for name, each in verdict.scores.items()} == expected
 
 
+@pytest.mark.parametrize(("first", "kept", "which"), [(60.0, START, 0), (50.0, "student", 4)])
+def test_the_start_of_an_ensemble_is_the_member_its_student_began_with(first: float, kept: str, which: int) -> None:
+    """Not the luckiest of all: members two and three are far ahead of everything else."""
+    method, events, seen = run([first, 90.0, 80.0, 50.0, 55.0], guard=True, name="ensemble")
+    verdict = events[-1].verdict
+    assert verdict is not None and verdict.scores[START].value == first
+    assert verdict.chosen == kept and same(delivered(method), seen[which])
+
+
 def test_without_the_guard_the_final_tagger_is_delivered() -> None:
     method, events, seen = run([60.0, 50.0, 50.0, 55.0], guard=False)  # nobody scores the teacher
     assert events[-1].verdict is None and same(delivered(method), seen[3])

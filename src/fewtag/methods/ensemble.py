@@ -85,16 +85,21 @@ class Ensemble(Method):
 
         told = self.config.model_copy(update={"labels": self.config.compact_labels})
         step = distill_step(pupil, self._ask, told, self._tell, Batch.for_second)
-        return Stage(pupil.name, step, pupil, begin=begin, score_start=True, deliverable=False, ended=self._note(pupil))
+        return Stage(pupil.name, step, pupil, begin=begin, score_start=True, ended=self._note(pupil))
 
     def _alone(self, member: Learner) -> Stage:
-        """A member's own training on the labeled sentences."""
-        return supervised_stage(member.name, member, self.config.label_smoothing, ended=self._note(member))
+        """A member's own training on the labeled sentences.
+
+        The student starts from the first. The others are no start of it: the best of several, each on its luckiest look at a small dev set,
+        would be kept for that luck.
+        """
+        first = member is self.members[0]
+        return supervised_stage(member.name, member, self.config.label_smoothing, ended=self._note(member), offered=first)
 
     def _alone_of_second(self, member: Learner) -> Stage:
         """The same of a member with the batches' second encoder, which is not the run's."""
         stage = self._alone(member)
-        return replace(stage, step=_for_second(stage.step), deliverable=False)
+        return replace(stage, step=_for_second(stage.step))
 
     def _note(self, learner: Learner) -> Callable[[float], None]:
         """What keeps a learner's score."""

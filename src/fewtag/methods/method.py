@@ -66,7 +66,7 @@ class Stage:
         raw_batch: raw sentences a step; None: the run's.
         heard: labeled sentences of the batch that judges, drawn apart; 0: as many as a step learns from.
         rivals: other learners that are scored beside ``scored``; the best of all that a run has seen can be delivered.
-        deliverable: whether the scored tagger may be what the run delivers; one with another encoder may not.
+        offered: whether a supervised stage's tagger is a start of what the run delivers, and so offered to the guard.
         ended: is told the best dev score as the stage ends.
     """
 
@@ -85,7 +85,7 @@ class Stage:
     rivals: tuple[Learner | Blend, ...] = ()
     evaluated: bool = True
     raw_batch: int | None = None
-    deliverable: bool = True
+    offered: bool = True
     ended: Callable[[float], None] = lambda score: None
 
     @property

@@ -199,7 +199,7 @@ def fit(
             stage.ended(position.best_score or 0.0)
         language = ""  # the end of a stage belongs to no draw
         best = Scored(position.best_score or 0.0, position.best_by_language, position.best_counts)
-        if guard and stage.effort == "supervised" and stage.deliverable and position.stage < len(stages) - 1:
+        if guard and stage.effort == "supervised" and stage.offered and position.stage < len(stages) - 1:
             position.candidates.offer(START, best, position.best_weights)
         verdict = None
         if guard and position.stage == len(stages) - 1:
