@@ -11,8 +11,8 @@ import torch
 from fewtag.encoders.encoder import Encoder
 
 Precision = Literal["auto", "bf16", "fp32"]
-# A GPU's products of a narrow encoder take less time than it takes to launch them, and bfloat16 is more to launch: six layers of 384 train
-# a quarter slower in it on an H100 (docs/performance.md). From BERT's width on the products count; that end was not measured.
+# A GPU's products of a narrow encoder take less time than it takes to launch them, and bfloat16 is more to launch: six layers of 384 take
+# a third longer to train in it on an H100 (docs/performance.md). From BERT's width on the products count; that end was not measured.
 _GPU_WIDTH = 768
 
 
