@@ -114,9 +114,33 @@ def test_a_failed_run_is_told_at_the_end_and_the_rest_goes_on(shop: Path, tmp_pa
     process = start(*words, folder=tmp_path)
     printed, said = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "1 runs failed" in said and "method metats learns from raw text" in said and "Traceback" not in said
+    assert "1 run failed" in said and "method metats learns from raw text" in said and "Traceback" not in said
     assert "Failed: metats seed 1: method metats learns from raw text" in printed
     assert "supervised-multi" in printed and "One seed: no mark" not in printed
+
+
+def finished_tables(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in [*out.glob("compare.*"), *out.glob("tables/*")]}
+
+
+def test_a_command_of_which_nothing_finished_leaves_the_tables_there(shop: Path, tmp_path: Path) -> None:
+    """Raw text is forgotten by a command that asks for every label; it says why once, and takes nothing away."""
+    process = start("compare", shop, "-o", "out", "-m", "supervised-multi", "--labeled", "30%", "--seeds", 1, *WORDS, folder=tmp_path)
+    assert process.communicate(timeout=120) and process.returncode == 0
+    before = finished_tables(tmp_path / "out")
+    process = start("compare", shop, "-o", "out", "-m", "metats", "--seeds", 2, "-q", *WORDS, folder=tmp_path)
+    printed, said = process.communicate(timeout=120)
+    assert process.returncode == 1 and printed == ""
+    assert "2 runs failed, and none has finished, so no table was made of this command; the same command tries again:" in said
+    assert said.count("method metats learns from raw text") == 1
+    assert before and finished_tables(tmp_path / "out") == before
+
+
+def test_an_encoder_that_is_not_there_is_told_before_the_first_run(shop: Path, tmp_path: Path) -> None:
+    words = ["compare", shop, "-o", "out", "-m", "supervised-multi", "--seeds", 2, "--encoder", "./nowhere", "--labeled", "30%", *WORDS]
+    process = start(*words, folder=tmp_path)
+    printed, said = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (4, "") and said.count("./nowhere") == 1 and not list((tmp_path / "out").glob("compare.*"))
 
 
 def test_processes_give_what_this_process_gives_through_every_death(done: Any, shop: Path, tmp_path: Path) -> None:
@@ -242,7 +266,7 @@ def test_a_damaged_file_of_a_finished_run_is_named(name: str, done: Any, shop: P
     path = tmp_path / "out" / "cells" / next(run.cell for run in done.results.runs if run.method == "metats") / name
     path.write_bytes(path.read_bytes()[:-20])
     corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
-    with pytest.raises(DataError, match=f"{re.escape(str(path))}: not readable as a JSON object"):
+    with pytest.raises(DataError, match=f"{re.escape(str(path))}: not readable as a JSON object.*; remove .*/cells/[^/]+ to have"):
         compare(corpus, METHOD_NAMES, out=tmp_path / "out", labeled=["30%"], seeds=2, settings=QUICK, bootstrap=200)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fewtag.experiments.grid import Board
 
 _SHOWN = {"done": "done", "failed": "failed", "lost": "lost, tried again", "stopped": "stopped"}
+_SILENCE = 60.0  # seconds after which a plain log is told where a run stands
 
 
 class BoardDisplay:
@@ -30,6 +31,7 @@ class BoardDisplay:
         self._live: Live | None = None
         self._began = time.monotonic()
         self._board: Board | None = None
+        self._said = self._began
 
     def __enter__(self) -> BoardDisplay:
         if self.console.is_terminal and not self.quiet:
@@ -49,15 +51,19 @@ class BoardDisplay:
         if board is not self._board:  # a grid begins
             self._board, self._began = board, time.monotonic()
             reused = f", {board.reused} of them finished already" if board.reused else ""
-            self.console.print(f"  {board.total} runs{reused}", markup=False)
+            self.console.print(f"  {board.total} run{'' if board.total == 1 else 's'}{reused}", markup=False)
         event = board.last
         if event is not None and event.kind in _SHOWN:
             reason = f": {event.text}" if event.text and event.kind != "stopped" else ""
-            self.console.print(
-                f"  {board.finished}/{board.total}  {board.words[event.cell]}  {_SHOWN[event.kind]}{reason}{self._eta(board)}", markup=False
-            )
+            self._say(board, f"{board.words[event.cell]}  {_SHOWN[event.kind]}{reason}{self._eta(board)}")
+        elif event is not None and event.text and not self._live and time.monotonic() - self._said >= _SILENCE:
+            self._say(board, f"{board.words[event.cell]}  {event.text}{self._eta(board)}")
         if self._live:
             self._live.update(self._table(board))
+
+    def _say(self, board: Board, words: str) -> None:
+        self._said = time.monotonic()
+        self.console.print(f"  {board.finished}/{board.total}  {words}", markup=False)
 
     def _eta(self, board: Board) -> str:
         left = board.total - board.finished - len(board.failed)

@@ -137,10 +137,14 @@ def compared(
             )
         except Interrupted as error:
             raise Interrupted(f"{error}. Go on with: {command}") from None
-    _show(done, json_)
-    if done.results.failed:
-        reasons = "".join(f"\n  {each['cell']}: {each['reason']}" for each in done.results.failed)
-        raise FewtagError(f"{len(done.results.failed)} runs failed; the same command tries them again:{reasons}")
+    failed = done.results.failed
+    if done.results.runs or not failed:
+        _show(done, json_)
+    if failed:
+        count, reasons = "1 run" if len(failed) == 1 else f"{len(failed)} runs", dict.fromkeys(each["reason"] for each in failed)
+        told = [", ".join(each["cell"] for each in failed if each["reason"] == reason) + f": {reason}" for reason in reasons]
+        nothing = "" if done.results.runs else ", and none has finished, so no table was made of this command"
+        raise FewtagError("\n  ".join([f"{count} failed{nothing}; the same command tries again:", *told]))
 
 
 def _show(done: Comparison, as_json: bool) -> None:

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fewtag.errors import FewtagError
+from fewtag.data.files import read_json
+from fewtag.errors import DataError, FewtagError
 
 if TYPE_CHECKING:
     from fewtag.data.corpus import Corpus
@@ -125,6 +126,22 @@ class Runner:
             self._loaded = None  # never two corpora in memory
             self._loaded = key, Corpus.from_dir(config.data_dir, languages=config.data.languages or None, arrays=True)
         return self._loaded[1]
+
+
+def read_of_cell(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON file of a cell's run folder.
+
+    Args:
+        folder: the run folder.
+        name: of the file in it.
+
+    Raises:
+        DataError: when it is damaged or missing; it says how to have the run made again.
+    """
+    try:
+        return read_json(folder / name)
+    except DataError as error:
+        raise DataError(f"{error}; remove {folder} to have this run made again") from None
 
 
 @contextmanager

@@ -60,7 +60,8 @@ def _summary(results: Results) -> str:
         best = max((each for each in rivals if each), key=lambda each: each.mean, default=None)
         parts = [f"{each.method} {_score(each)}" for each in (ours, best) if each]
         told.append(f"{group.corpus} {group.labeled} {group.encoder}: {', best of the others '.join(parts)}." if parts else "")
-    more = f"{len(results.groups) - _TOLD} more groups below." if len(results.groups) > _TOLD else ""
+    over = len(results.groups) - _TOLD
+    more = f"{over} more group{'s' if over > 1 else ''} below." if over > 0 else ""
     how = f"{_capital(tables.conditions(results.runs))}." if results.runs else "No run has finished."
     return " ".join(part for part in (*told, more, how) if part)
 

@@ -24,6 +24,7 @@ from fewtag.experiments.summary import summaries
 from fewtag.experiments.tables import Table, all_tables
 from fewtag.experiments.variants import Variant, rows, variant
 from fewtag.methods import DEFAULT, METHODS, default_for, row
+from fewtag.training.folder import RunFolder
 
 _OURS = (DEFAULT, "metats", "metats-paper")  # after the default of the encoders
 _START = "supervised-multi"
@@ -78,7 +79,8 @@ def compare(
     Args:
         data: a data folder, several, or a corpus; a corpus runs in this process.
         methods: names of ``METHODS``; None: those without raw text, and the default of training.
-        out: run folders, tables and ``compare.json`` go there; finished runs found there are reused.
+        out: run folders, tables and ``compare.json`` go there; finished runs found there are reused. Where no run has finished, what an
+            earlier call left there stays.
         labeled: ``"1%"``, ``"200"``, ``"5shot"``; several give the data of Figure 2.
         seeds: how many (from 1), or which.
         encoders: ``compact``, folders, names.
@@ -125,6 +127,10 @@ def compare(
             folders, methods, labeled=labeled, seeds=chosen, encoders=encoders, settings=changed, variants=more_rows, own_dev=own_dev
         )
 
+    def check(cells: Sequence[Cell]) -> None:
+        if engine == "processes":  # a cluster's machines may have what this one has not
+            _check_encoders(cells, out, force)
+
     cells = planned()
     chief = _ours(ours, rows(methods, more_rows), defaults)
     if not force:
@@ -134,9 +140,11 @@ def compare(
         firsts = [cell for cell in cells if cell.method == _START]
         if not firsts:
             raise ConfigError(f"a shared start needs {_START} among the methods")
+        check(firsts)
         failed = run_grid(firsts, out, runner, corpora, force=force, watch=watch, interrupted=interrupted)
         cells = _from_shared_start(cells, out)
     known = {cell.name: cell for cell in cells}
+    check(cells)
     failed |= run_grid(cells, out, runner, corpora, force=force, watch=watch, interrupted=interrupted)
     if equal_budget:
         cells = _at_equal_cost(cells, out)
@@ -154,8 +162,23 @@ def compare(
     )
     if runs:
         results = replace(results, tests=compare_groups(results, out, resamples=bootstrap))
-    write(results, out)
+    if runs or not (out / "compare.json").exists():
+        write(results, out)
     return Comparison(out, results)
+
+
+def _check_encoders(cells: Sequence[Cell], out: Path, force: bool) -> None:
+    """Refuse before the first run what none could load; tables of finished runs need no encoder.
+
+    Raises:
+        SetupError: in one sentence.
+    """
+    from fewtag.encoders import CompactEncoder, build_encoder
+
+    waiting = (cell.encoder for cell in cells if force or not RunFolder(out / "cells" / cell.name).is_finished())
+    for name in dict.fromkeys(waiting):
+        if name != CompactEncoder.kind:
+            build_encoder(name)
 
 
 def write(results: Results, out: Path) -> list[Path]:

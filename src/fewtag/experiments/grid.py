@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fewtag.data.corpus import Corpus
-from fewtag.data.files import read_json, write_text
+from fewtag.data.files import write_text
 from fewtag.errors import ConfigError
-from fewtag.experiments.cell import Event, Task, locked
+from fewtag.experiments.cell import Event, Task, locked, read_of_cell
 from fewtag.experiments.engines import Engine
 from fewtag.experiments.plan import Cell
 from fewtag.training.drive import Interrupted
@@ -118,7 +118,7 @@ def _values(cell: Cell) -> dict[str, Any]:
 
 def _check_files(folder: RunFolder, corpus: Corpus) -> None:
     """Refuse to mix runs on different data; where the files lie does not matter."""
-    before = read_json(folder.path / "data.json").get("files", {})
+    before = read_of_cell(folder.path, "data.json").get("files", {})
     if sorted(before.values()) != sorted(corpus.files.values()):
         raise ConfigError(
             f"{folder.path} is a run on other files than those of {corpus.name} now; use another -o, or --force to run everything again"

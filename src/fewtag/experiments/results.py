@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from fewtag.data.corpus import Corpus
-from fewtag.data.files import read_json, write_text
+from fewtag.data.files import write_text
 from fewtag.data.statistics import statistics
 from fewtag.errors import DataError
 from fewtag.evaluation.report import Report
+from fewtag.experiments.cell import read_of_cell
 from fewtag.experiments.plan import Cell, kind_of, short_name
 from fewtag.training.folder import RunFolder
 
@@ -177,6 +178,9 @@ def collect(cells: Sequence[Cell], out: Path) -> list[Run]:
     Args:
         cells: of the grid.
         out: its folder.
+
+    Raises:
+        DataError: when a finished run's files are damaged.
     """
     read: dict[str, dict[str, Any]] = {}
     runs = []
@@ -185,8 +189,8 @@ def collect(cells: Sequence[Cell], out: Path) -> list[Run]:
         if cell.name not in read:
             if not folder.is_finished():
                 continue
-            env, data = read_json(folder.path / "env.json"), read_json(folder.path / "data.json")
-            read[cell.name] = {**read_json(folder.metrics), "machine": env.get("machine", {}), "own_dev": data.get("own_dev")}
+            env, data, metrics = (read_of_cell(folder.path, f"{name}.json") for name in ("env", "data", "metrics"))
+            read[cell.name] = {**metrics, "machine": env.get("machine", {}), "own_dev": data.get("own_dev")}
         runs.append(_run_of(cell, read[cell.name]))
     return runs
 
@@ -200,7 +204,7 @@ def versions_of(cells: Sequence[Cell], out: Path) -> dict[str, str]:
     """
     found: dict[str, dict[str, None]] = {}
     for folder in (RunFolder(out / "cells" / name) for name in dict.fromkeys(cell.name for cell in cells)):
-        for package, version in read_json(folder.path / "env.json").get("versions", {}).items() if folder.is_finished() else ():
+        for package, version in read_of_cell(folder.path, "env.json").get("versions", {}).items() if folder.is_finished() else ():
             found.setdefault(package, {})[version] = None
     return {package: ", ".join(some) for package, some in found.items()}
 
@@ -244,11 +248,14 @@ def counts_of(folder: RunFolder, split: str) -> dict[str, list[list[int]]] | Non
     Args:
         folder: of a finished run; one tagger a language leaves a folder for each.
         split: ``"test"`` or ``"dev"``.
+
+    Raises:
+        DataError: when a file is damaged.
     """
     parts = [folder.counts(split)]
     if not parts[0].exists():
         parts = sorted(folder.path.glob(f"languages/*/predictions/{split}.counts.json"))
     counts: dict[str, list[list[int]]] = {}
     for path in parts:
-        counts |= read_json(path)["counts"]
+        counts |= read_of_cell(folder.path, str(path.relative_to(folder.path)))["counts"]
     return counts or None

@@ -82,6 +82,12 @@ def gap_closed(results: Results, group: Group, method: str) -> float | None:
     return (own - multi) / (full - multi) if full > multi else None
 
 
+def gap_size(results: Results, group: Group) -> float | None:
+    """full - multi in F1, of averages over the seeds that both have: what all labels bring; None where one of them is missing."""
+    found = paired_differences(results, group, _FULL)
+    return statistics.fmean(each[AVERAGE] for each in found.values()) if found else None
+
+
 def paired_differences(results: Results, group: Group, method: str, other: str = MULTI) -> dict[int, dict[str, float]]:
     """Method minus another, by seed: labels and draws are those of the seed, so the two differ in nothing else.
 

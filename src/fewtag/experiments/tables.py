@@ -5,13 +5,14 @@ A table is cells with their numbers unrounded; `fewtag.experiments.render` makes
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fewtag.experiments.claims import AVERAGE, LEVEL, WHOLE, Claim, is_ablation
+from fewtag.experiments.claims import AVERAGE, WHOLE, Claim, is_ablation
+from fewtag.experiments.notes import main_notes
 from fewtag.experiments.plan import plain_name
 from fewtag.experiments.published import PublishedTable, published, published_ablations, published_statistics
-from fewtag.experiments.results import OWN_DEV, Group, Results, Run
+from fewtag.experiments.results import Group, Results, Run
 from fewtag.experiments.summary import Summary, gap_closed, summarize
 
 _SECTIONS = {  # kind of a method -> the paper's heading
@@ -120,7 +121,7 @@ def main_table(results: Results, group: Group) -> Table:
             sections.append(Section(title.format(labeled=group.labeled), rows))
     caption = f"{group.words}: {conditions([run for run in results.runs if run.group == group and run.method in methods])}"
     name = f"main-{_slug(group.corpus, group.labeled, group.encoder)}"
-    return Table(name, caption, header, sections, _main_notes(results, group, daggers, paper))
+    return Table(name, caption, header, sections, main_notes(results, group, daggers, paper))
 
 
 def _main_row(
@@ -172,63 +173,6 @@ def _published_row(paper: PublishedTable, method: str, languages: Sequence[str],
         bound = method in (WHOLE, "supervised-full")
         cells.append("" if bound else Value(ours.average - row.average, signed=True))
     return [*cells, *[""] * (width - len(cells))]
-
-
-def _main_notes(results: Results, group: Group, daggers: dict[str, Claim], paper: PublishedTable | None) -> list[str]:
-    own = [run for run in results.runs if run.group == group]
-    notes = []
-    if daggers:
-        notes.append(
-            f"Δ: {results.ours} minus the method. p: paired, against {results.ours}, on the average, Holm-corrected over the methods; "
-            "t over seeds, bootstrap over sentences."
-        )
-        if all(claim.bootstrap_p is None for claim in daggers.values()):
-            notes.append("No bootstrap: none was asked for, or the seeds were not scored on the same sentences.")
-        shown = dict.fromkeys(run.method for run in own if run.method != results.ours and not is_ablation(run.method, results.ours))
-        if paper and (strange := [method for method in shown if not paper.row(method)]):
-            notes.append(f"Not compared with {results.ours}, being no rows of the paper: {', '.join(strange)}.")
-    if any(claim.seeds > 1 for claim in daggers.values()):
-        notes.append(
-            f"† better than the best other method of the column, paired t-test over seeds, ‡ paired bootstrap over sentences "
-            f"(both p < {LEVEL}, Holm-corrected over the columns)."
-        )
-    elif daggers:
-        notes.append("One seed: no mark of significance is given.")
-    if any(gap_closed(results, group, method) is not None for method in results.methods):
-        notes.append("Gap closed: (method - supervised-multi) / (supervised-full - supervised-multi).")
-    notes.append("Passes: of the encoder in training; for each batch a way there counts 1, a way back 2.")
-    if any(run.budget for run in own):
-        notes.append("The passes end a run: train.max_steps and train.patience have no say.")
-    variants = {run.method: run.variant for run in own if run.variant}
-    notes += [f"{name}: {words}." for name, words in variants.items()]
-    if any(run.start for run in own):
-        notes.append("Methods on raw text go on from the supervised-multi of their seed; its passes and seconds are counted in theirs.")
-    scored = {lang for run in own for lang in run.f1}
-    left_out = sorted(scored - set(results.languages(group)))
-    if left_out:
-        notes.append(f"Left out, since not every run was scored on them: {', '.join(left_out)}.")
-    notes += _missing_splits(results.statistics.get(group.corpus, {}), own, scored)
-    if paper:
-        notes.append(f"paper: Table {paper.number}, {paper.title}, mBERT, {paper.labeled} of the labels, its own data and samples.")
-    failed = [each for each in results.failed if Group(each["corpus"], each["labeled"], each["encoder"]) == group]
-    notes += [f"Failed: {each['method']} seed {each['seed']}: {each['reason']}" for each in failed]
-    return notes
-
-
-def _missing_splits(sentences: Mapping[str, Mapping[str, float]], runs: Sequence[Run], scored: Collection[str]) -> list[str]:
-    """What a reader must know where a language lacks test or dev."""
-    trained = {language: sizes for language, sizes in sentences.items() if sizes.get("train")}
-    notes = []
-    if unscored := [language for language in trained if language not in scored]:
-        notes.append(f"Trained on but not scored, having no sentences to score: {', '.join(unscored)}.")
-    if any(run.dev == OWN_DEV for run in runs):
-        without = [language for language, sizes in trained.items() if not sizes.get("dev")]
-        scored_there = "" if any(run.split == "test" for run in runs) else ", and is scored on them"
-        notes.append(
-            f"No dev split: {', '.join(without)}. A run stops by a fifth of what was to be labeled, kept from training{scored_there}: "
-            "the same for all methods of a seed, others for each seed."
-        )
-    return notes
 
 
 def ablation_table(results: Results) -> Table | None:
