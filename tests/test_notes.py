@@ -10,7 +10,7 @@ import pytest
 from fewtag.experiments.claims import claims
 from fewtag.experiments.notes import main_notes
 from fewtag.experiments.results import OWN_DEV, Results
-from fewtag.experiments.tables import main_table
+from fewtag.experiments.tables import curve_tables, main_table
 from test_tables import GROUP, SCORES, results_of, with_claims
 
 
@@ -54,6 +54,15 @@ def test_rows_that_ended_as_they_began_are_named() -> None:
 def test_what_the_gap_is_a_share_of(full: list[tuple[float, float]], expected: str) -> None:
     said = notes(results_of({**SCORES, "supervised-full": full}))
     assert expected in said and said.count("Gap closed") == 1
+
+
+def test_a_curve_says_whose_labels_its_columns_are_not() -> None:
+    runs = [replace(run, labeled=part) for part in ("5%", "20%") for run in results_of(SCORES).runs]
+    long = [replace(run, method="long", variant="metats with train.max_steps=9") for run in runs if run.method == "metats"]
+    (table,) = curve_tables(replace(results_of(SCORES), runs=[*runs, *long]))
+    assert table.notes == ["supervised-full: every label, in each column.", "long: metats with train.max_steps=9."]
+    names = [row[0] for row in table.sections[0].rows]
+    assert names == ["supervised-single", "supervised-multi", "metats", "long", "supervised-full"]
 
 
 def test_without_a_gap_nothing_is_said_of_it() -> None:

@@ -42,8 +42,7 @@ def main_notes(results: Results, group: Group, daggers: Mapping[str, Claim], pap
     notes.append("Passes: of the encoder in training; for each batch a way there counts 1, a way back 2.")
     if any(run.budget for run in own):
         notes.append("The passes end a run: train.max_steps and train.patience have no say.")
-    variants = {run.method: run.variant for run in own if run.variant}
-    notes += [f"{name}: {words}." for name, words in variants.items()]
+    notes += _variants(own)
     if any(run.start and run.budget for run in own):
         notes.append(
             "Methods on raw text go on from a supervised-multi of their seed that steps and patience ended; its passes and seconds are "
@@ -63,6 +62,20 @@ def main_notes(results: Results, group: Group, daggers: Mapping[str, Claim], pap
     failed = [each for each in results.failed if Group(each["corpus"], each["labeled"], each["encoder"]) == group]
     notes += [f"Failed: {each['method']} seed {each['seed']}: {each['reason']}" for each in failed]
     return notes
+
+
+def curve_notes(runs: Sequence[Run]) -> list[str]:
+    """The notes of a table by labeled fraction: whose runs saw more than its columns say, and what the variants are.
+
+    Args:
+        runs: of the table.
+    """
+    bounds = dict.fromkeys(run.method for run in runs if run.kind == "all")
+    return [*(f"{name}: every label, in each column." for name in bounds), *_variants(runs)]
+
+
+def _variants(runs: Sequence[Run]) -> list[str]:
+    return [f"{name}: {words}." for name, words in {run.method: run.variant for run in runs if run.variant}.items()]
 
 
 def _missing_splits(sentences: Mapping[str, Mapping[str, float]], runs: Sequence[Run], scored: Collection[str]) -> list[str]:

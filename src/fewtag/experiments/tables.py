@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fewtag.experiments.claims import AVERAGE, WHOLE, Claim, is_ablation
-from fewtag.experiments.notes import main_notes
+from fewtag.experiments.notes import curve_notes, main_notes
 from fewtag.experiments.plan import plain_name
 from fewtag.experiments.published import PublishedTable, published, published_ablations, published_statistics
 from fewtag.experiments.results import Group, Results, Run
@@ -205,15 +205,16 @@ def curve_tables(results: Results) -> list[Table]:
     tables = []
     for groups in results.curves:
         corpus, encoder = groups[0].corpus, groups[0].encoder
+        runs = [run for run in results.runs if (run.corpus, run.encoder) == (corpus, encoder)]
+        kinds = {run.method: run.kind for run in runs}
         rows: list[list[Cell]] = []
-        for method in results.methods:
+        for method in sorted(kinds, key=lambda name: kinds[name] == "all"):  # the upper bound last
             found = [summarize(results, group, method) for group in groups]
             counts = "/".join(dict.fromkeys(str(each.count if each else 0) for each in found))
             rows.append([method, *(Value(each.mean, each.sd) if each else "" for each in found), counts])
-        runs = [run for run in results.runs if (run.corpus, run.encoder) == (corpus, encoder)]
         caption = f"{corpus}, encoder {encoder}, by labels kept: {conditions(runs)}, averages over languages"
         header = ["method", *(group.labeled for group in groups), "n"]
-        tables.append(Table(f"curve-{_slug(corpus, encoder)}", caption, header, [Section("", rows)]))
+        tables.append(Table(f"curve-{_slug(corpus, encoder)}", caption, header, [Section("", rows)], curve_notes(runs)))
     return tables
 
 
