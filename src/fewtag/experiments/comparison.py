@@ -17,7 +17,7 @@ from fewtag.experiments.claims import RESAMPLES, compare_groups
 from fewtag.experiments.compare_page import compare_page
 from fewtag.experiments.engines import Engine, Here, engine_of
 from fewtag.experiments.grid import Watch, run_grid
-from fewtag.experiments.plan import Cell, kind_of, plan, short_name
+from fewtag.experiments.plan import Cell, check_encoder, kind_of, plan, short_name
 from fewtag.experiments.published import published
 from fewtag.experiments.results import Results, collect, statistics_of, versions_of
 from fewtag.experiments.summary import summaries
@@ -128,8 +128,9 @@ def compare(
         )
 
     def check(cells: Sequence[Cell]) -> None:
-        if engine == "processes":  # a cluster's machines may have what this one has not
-            _check_encoders(cells, out, force)
+        for cell in cells if engine == "processes" else ():  # a cluster's machines may have what this one has not
+            if force or not RunFolder(out / "cells" / cell.name).is_finished():  # tables of finished runs need no encoder
+                check_encoder(cell.encoder)
 
     cells = planned()
     chief = _ours(ours, rows(methods, more_rows), defaults)
@@ -165,20 +166,6 @@ def compare(
     if runs or not (out / "compare.json").exists():
         write(results, out)
     return Comparison(out, results)
-
-
-def _check_encoders(cells: Sequence[Cell], out: Path, force: bool) -> None:
-    """Refuse before the first run what none could load; tables of finished runs need no encoder.
-
-    Raises:
-        SetupError: in one sentence.
-    """
-    from fewtag.encoders import CompactEncoder, build_encoder
-
-    waiting = (cell.encoder for cell in cells if force or not RunFolder(out / "cells" / cell.name).is_finished())
-    for name in dict.fromkeys(waiting):
-        if name != CompactEncoder.kind:
-            build_encoder(name)
 
 
 def write(results: Results, out: Path) -> list[Path]:

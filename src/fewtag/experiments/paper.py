@@ -10,6 +10,7 @@ from typing import Any
 from fewtag.config import merge, words_of
 from fewtag.data.corpus import Corpus
 from fewtag.errors import ConfigError, unknown
+from fewtag.experiments.plan import check_encoder
 from fewtag.experiments.published import published, published_ablations
 from fewtag.methods import row
 
@@ -139,7 +140,7 @@ def options_of(
         notes.append(f"labels kept: {', '.join(labeled)}, not {', '.join(FRACTIONS if curve else [found.labeled])}")
     if settings:
         notes.append("settings other than the paper's were given")
-    _check_encoder(encoder)
+    check_encoder(encoder)
     known = {key for name in chosen for key in row(name).config.model_fields}
     own = found.settings
     own["method"] = {key: value for key, value in own["method"].items() if key in known}  # what no chosen method has sets nothing
@@ -152,14 +153,3 @@ def options_of(
         "settings": merge(own, settings or {}),
     }
     return options, notes
-
-
-def _check_encoder(encoder: str) -> None:
-    """Refuse before the first run what no run could load.
-
-    Raises:
-        SetupError: in one sentence.
-    """
-    from fewtag.encoders import build_encoder
-
-    build_encoder(encoder)

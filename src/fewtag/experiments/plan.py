@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,18 @@ def _config(
         "train": {"seed": seed},
     }
     return build(RunConfig, merge(values, cell), "compare")
+
+
+@cache
+def check_encoder(encoder: str) -> None:
+    """Refuse before the first run what no run could load; loaded once a process.
+
+    Raises:
+        SetupError: in one sentence.
+    """
+    from fewtag.encoders import build_encoder
+
+    build_encoder(encoder)
 
 
 def kind_of(method: str) -> str:
