@@ -33,8 +33,11 @@ _LATEX_CHARACTERS = re.compile("|".join(map(re.escape, _LATEX)))
 
 def number(value: Value, *, spread: bool = True) -> str:
     """``"63.79 ± 0.52†"``; without its spread ``"63.79†"``."""
-    text = f"{value.mean:{'+' if value.signed else ''}.{value.digits}f}"
-    return text + (f" ± {value.sd:.{value.digits}f}" if spread and value.sd is not None else "") + value.marks
+    return _digits(value) + (f" ± {value.sd:.{value.digits}f}" if spread and value.sd is not None else "") + value.marks
+
+
+def _digits(value: Value) -> str:
+    return value.shown or f"{value.mean:{'+' if value.signed else ''}.{value.digits}f}"
 
 
 def _rows(table: Table, show: Callable[[Cell, str], str]) -> Iterator[tuple[str, list[list[str]]]]:
@@ -91,7 +94,7 @@ def latex(table: Table) -> str:
     def show(cell: Cell, column: str) -> str:
         if not isinstance(cell, Value):
             return escaped(cell)
-        shown = escaped(number(Value(cell.mean, signed=cell.signed, digits=cell.digits)))
+        shown = escaped(_digits(cell))
         shown = rf"\textbf{{{shown}}}" if cell.is_best else shown
         return shown + escaped(cell.marks) + (rf"{{\scriptsize$\pm${cell.sd:.{cell.digits}f}}}" if cell.sd is not None else "")
 
@@ -115,7 +118,8 @@ def latex(table: Table) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """For programs: every number in a column of its own, unrounded to four digits, with its deviation beside it."""
+    """For programs: every number in a column of its own, to four digits after the point or, of probabilities and counts, ten in all;
+    its deviation beside it. Shares are in percent."""
     rows = [(section.title, row) for section in table.sections for row in section.rows]
     spread = {i for _, row in rows for i, cell in enumerate(row) if isinstance(cell, Value) and cell.sd is not None}
     marked = {i for _, row in rows for i, cell in enumerate(row) if isinstance(cell, Value) and cell.marks}
@@ -132,9 +136,9 @@ def as_csv(table: Table) -> str:
     writer.writerow(["section", *spell([(name, f"{name} sd", f"{name} marks") for name in table.header])])
     for title, row in rows:
         cells = [
-            (f"{cell.mean:.4f}", "" if cell.sd is None else f"{cell.sd:.4f}", cell.marks)
+            (f"{cell.mean:{'.10g' if cell.shown else '.4f'}}", "" if cell.sd is None else f"{cell.sd:.4f}", cell.marks)
             if isinstance(cell, Value)
-            else (cell.strip().replace(",", ""), "", "")
+            else (cell.strip(), "", "")
             for cell in row
         ]
         writer.writerow([title, *spell(cells)])

@@ -33,6 +33,7 @@ class Value:
         is_best: of its column, the upper bound left out.
         signed: shows its sign.
         digits: after the point.
+        shown: what tables for readers print for ``mean``, where that is not its digits: ``<0.001``, ``17,596``, ``31%``.
     """
 
     mean: float
@@ -41,6 +42,7 @@ class Value:
     is_best: bool = False
     signed: bool = False
     digits: int = 2
+    shown: str = ""
 
 
 Cell = Value | str
@@ -151,15 +153,19 @@ def _main_row(
         Value(difference.delta, signed=True) if difference else "",
         _p(difference.t_p_holm if difference else None),
         _p(difference.bootstrap_p_holm if difference else None),
-        "" if gap is None else f"{round(100 * gap)}%",
-        str(own.count),
-        f"{own.passes:,.0f}",
-        f"{own.seconds:,.0f}",
+        "" if gap is None else Value(100 * gap, shown=f"{round(100 * gap)}%"),
+        _count(own.count),
+        _count(own.passes),
+        _count(own.seconds),
     ]
 
 
-def _p(value: float | None) -> str:
-    return "" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
+def _p(value: float | None) -> Cell:
+    return "" if value is None else Value(value, shown="<0.001" if value < 0.001 else f"{value:.3f}")
+
+
+def _count(value: float) -> Value:
+    return Value(value, shown=f"{value:,.0f}")
 
 
 def _published_row(paper: PublishedTable, method: str, languages: Sequence[str], width: int) -> list[Cell]:
@@ -190,7 +196,7 @@ def ablation_table(results: Results) -> Table | None:
             cells[method] += [
                 Value(own.mean, own.sd) if own else "",
                 Value(whole.mean - own.mean, signed=True) if own and whole and method != WHOLE else "",
-                str(own.count) if own else "",
+                _count(own.count) if own else "",
             ]
     if results.published:
         header.append(f"paper: {results.published}")
@@ -224,8 +230,7 @@ def statistics_table(results: Results) -> Table:
     keys = ("train", "dev", "test", "unlabeled", "types", "coverage", "average_length")
 
     def row(name: str, values: dict[str, float]) -> list[Cell]:
-        shown = ("" if key not in values else f"{values[key]:.2f}" if key in keys[-2:] else f"{values[key]:,.0f}" for key in keys)
-        return [name, *shown]
+        return [name, *("" if key not in values else Value(values[key]) if key in keys[-2:] else _count(values[key]) for key in keys)]
 
     sections = [Section(corpus, [row(*each) for each in parts.items()]) for corpus, parts in results.statistics.items()]
     if results.published:

@@ -109,9 +109,14 @@ METHODS: dict[str, Row] = {
         Ensemble, EnsembleConfig, "sampled", True, "the ensemble's confident soft labels beside VAT", _SMOOTH, guard=True
     ),
     "mixed-ensemble": Row(
-        Ensemble, EnsembleConfig, "sampled", True, "members of two encoders, the run's and the built-in one, distilled into one tagger",
+        Ensemble,
+        EnsembleConfig,
+        "sampled",
+        True,
+        "members of two encoders, the run's and the built-in one, distilled into one tagger",
         {"members": 2, "compact_members": 2, "compact_student": True, "labels": "sharpened", "average": 0.98, "say": "by-dev"},
-        raw_per_labeled=4, guard=True,
+        raw_per_labeled=4,
+        guard=True,
     ),
 }
 
