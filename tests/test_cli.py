@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
+from fewtag.cli import app
+from fewtag.cli.stopping import StopRequest
 from fewtag.data.corpus import Corpus
 from fewtag.data.queries import write_corpus
 
@@ -227,3 +231,21 @@ def test_a_comparison_takes_the_file_of_a_run(place: Path) -> None:
     done = fewtag("compare", "data", "-o", "varied", "-c", "one.toml", "--bootstrap", "-3", folder=place)
     assert "a comparison varies method.name, train.seed; what one.toml says of them is not used" in done.stderr
     assert done.returncode == 2 and "must be 0 or more, not -3" in done.stderr and not (place / "varied").exists()
+
+
+def test_what_is_ended_at_once_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second Ctrl-C; Typer would turn it into an exit code and no word."""
+
+    def pressed_again() -> None:
+        with StopRequest():
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    own = typer.Typer()
+    own.command()(pressed_again)
+    monkeypatch.setattr(app, "app", own)
+    monkeypatch.setattr(sys, "argv", ["fewtag"])
+    with pytest.raises(SystemExit) as end:
+        app.main()
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "interrupted: ended at once, nothing more was saved; what had been written is whole\n"

@@ -79,8 +79,12 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _say_interrupted()
         sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # typer makes this of KeyboardInterrupt, and says nothing
+            _say_interrupted()
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
@@ -92,3 +96,7 @@ def main() -> None:
         traceback.print_exc()
         print("error: this is a fault in fewtag, not in your input; please report the lines above", file=sys.stderr)
         sys.exit(1)
+
+
+def _say_interrupted() -> None:
+    print("interrupted: ended at once, nothing more was saved; what had been written is whole", file=sys.stderr)
