@@ -117,6 +117,10 @@ def test_confidence_mask_is_strict_and_falls_with_the_threshold() -> None:
     mask_BT = torch.ones(3, 7, dtype=torch.bool)
     kept = [int(confident(logits_BTC, mask_BT, e).sum()) for e in (0.0, 0.3, 0.6, 0.9, 1.0)]
     assert kept[0] == 21 and kept[-1] == 0 and kept == sorted(kept, reverse=True)
+    quarter_BTC = torch.zeros(1, 1, 4)  # a probability of exactly a quarter is not above a quarter
+    one_BT = torch.ones(1, 1, dtype=torch.bool)
+    assert not confident(quarter_BTC, one_BT, 0.25).any() and confident(quarter_BTC, one_BT, 0.2499).all()
+    assert not label("soft-high", quarter_BTC, one_BT, 0.25).mask_BT.any() and label("soft-high", quarter_BTC, one_BT, 0.2499).mask_BT.all()
     assert (hard(logits_BTC, mask_BT) == logits_BTC.argmax(-1)).all()
     assert (hard(logits_BTC, ~mask_BT) == IGNORED).all()
 
