@@ -255,6 +255,12 @@ def test_feedback_baseline_is_the_bias_corrected_mean_of_what_came_before() -> N
     assert _feed(feedback, [-0.125], "de") == [0.0]  # another language has its own baseline
 
 
+def test_a_shared_baseline_hears_every_language() -> None:
+    feedback = Feedback(FeedbackConfig(standardize=False, decay=0.9, baseline="shared"))
+    assert _feed(feedback, [-0.5]) == [0.0]
+    assert _feed(feedback, [-0.25], "de") == pytest.approx([0.25 - 0.5])  # against what the other language brought
+
+
 def test_feedback_standardized_is_silent_first_then_clipped() -> None:
     feedback = Feedback(FeedbackConfig(decay=0.5))
     assert _feed(feedback, [-0.5, -0.25]) == [0.0, 0.0]

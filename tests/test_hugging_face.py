@@ -48,6 +48,18 @@ def encoder_of(folder: Path, **options: Any) -> HuggingFaceEncoder:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("filler", [float("nan"), float("inf")])
+def test_embeddings_of_padding_may_hold_anything(family: str, filler: float, checkpoints: dict[str, Path]) -> None:
+    encoder = encoder_of(checkpoints[family])
+    inputs = encoder.pack(encoder.tokenize(SENTENCES))
+    with torch.no_grad():
+        embeddings_BLD = encoder.embed(inputs)
+        filled_BLD = embeddings_BLD.where(inputs.mask_BL.unsqueeze(-1), filler)
+        plain_BLD, found_BLD = (encoder.encode(each, inputs) for each in (embeddings_BLD, filled_BLD))
+    assert not inputs.mask_BL.all() and torch.equal(found_BLD[inputs.mask_BL], plain_BLD[inputs.mask_BL])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_vectors_are_those_of_transformers(family: str, checkpoints: dict[str, Path]) -> None:
     encoder = encoder_of(checkpoints[family])
     inputs = encoder.pack(encoder.tokenize(SENTENCES))

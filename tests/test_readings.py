@@ -24,6 +24,8 @@ from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
 from fewtag.tagger import Batch
 from fewtag.training.draws import Draws
+from fewtag.training.prepare import build_method
+from fewtag.training.run_config import RunConfig
 from test_contract import LABELED, RAW, TAG_SET, make_tagger
 
 KEY = Key(0, "interact", 0)
@@ -215,6 +217,17 @@ def test_heads_start_small_and_alike() -> None:
     heads = [each.tagger.head for each in (method.teacher, method.student)]
     assert torch.equal(heads[0].weight, heads[1].weight) and heads[0].weight is not heads[1].weight
     assert 0.008 < float(heads[0].weight.abs().max().detach()) <= 0.01 and not heads[0].bias.any()
+
+
+@pytest.mark.parametrize("row", ["metats", "metats-paper", "ensemble"])
+def test_a_run_gives_a_pair_one_start_and_members_each_their_own(row: str) -> None:
+    """As a run builds them, from its seed; not as the tests here do."""
+    data = LowResource(LABELED, RAW, {}, {}, {}, TAG_SET, "", 0)
+    learners, others = (build_method(row, RunConfig.model_validate({"train": {"seed": seed}}), data).learners() for seed in (3, 4))
+    weights = {name: each.tagger.head.weight for name, each in learners.items()}
+    alike = {name: torch.equal(weight, weights["student"]) for name, weight in weights.items()}
+    assert alike == ({"teacher": True, "student": True} if row != "ensemble" else {**dict.fromkeys(alike, False), "student": True})
+    assert len(alike) > 1 and not torch.equal(others["student"].tagger.head.weight, weights["student"])
 
 
 def test_rates_that_suit_the_encoder() -> None:

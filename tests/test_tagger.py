@@ -57,6 +57,21 @@ def test_padding_changes_nothing() -> None:
         np.testing.assert_allclose(tagger.logits([sentence])[0], logits_TC, atol=1e-5)
 
 
+def test_embeddings_of_padding_may_hold_anything() -> None:
+    tagger = small_tagger().eval()
+    inputs = tagger.batcher.batch([Sentence(tuple(f"w{i}" for i in range(n))) for n in (1, 9, 3)], labeled=False).inputs
+    vectors, gradients = [], []
+    for filler in (None, float("nan"), float("inf")):
+        embeddings_BLD = tagger.encoder.embed(inputs)
+        if filler is not None:
+            embeddings_BLD = embeddings_BLD.where(inputs.mask_BL.unsqueeze(-1), filler)
+        vectors.append(tagger.encoder.encode(embeddings_BLD, inputs)[inputs.mask_BL])
+        weights = [weight for weight in tagger.encoder.parameters() if weight.requires_grad]
+        gradients.append(torch.autograd.grad(vectors[-1].square().sum(), weights))
+    assert not inputs.mask_BL.all() and all(torch.equal(vectors[0], each) for each in vectors[1:])
+    assert all(torch.equal(a, b) for other in gradients[1:] for a, b in zip(gradients[0], other, strict=True))
+
+
 def test_long_text_goes_through_windows_and_loses_no_token() -> None:
     tagger = small_tagger(max_positions=8)
     sentence = Sentence(tuple(f"w{i}" for i in range(50)), tuple("B-x" if i % 9 == 0 else "O" for i in range(50)))

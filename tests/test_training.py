@@ -128,6 +128,12 @@ def test_one_seed_gives_the_same_bits(data: Path, whole: Path, tmp_path: Path) -
     assert events_of(whole) == events_of(tmp_path / "again")
 
 
+def test_keeping_pseudo_labels_changes_no_bit(data: Path, whole: Path, tmp_path: Path) -> None:
+    run(config(data, trace_every=0), tmp_path / "untraced")
+    assert (whole / "pseudo.jsonl").exists() and not (tmp_path / "untraced" / "pseudo.jsonl").exists()
+    assert same(weights_of(tmp_path / "untraced"), weights_of(whole))
+
+
 def test_interrupted_and_resumed_is_the_same_to_the_bit(data: Path, whole: Path, tmp_path: Path) -> None:
     folder, calls = tmp_path / "cut", iter([False] * 47 + [True] + [False] * 10_000)
     with pytest.raises(Interrupted, match=r"stage interact at step 1\d.*--resume"):

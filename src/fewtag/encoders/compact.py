@@ -85,7 +85,7 @@ class CompactEncoder(Encoder):
 
     kind: ClassVar[str] = "compact"
     gains_from_threads = False  # a second thread makes a quiet machine 10 to 20 % faster, at twice the CPU time
-    learning_rate = 3e-3  # prototype: fast, from nothing, with bias-corrected Adam
+    learning_rate = 3e-3  # fast, from nothing, with bias-corrected Adam; of first experiments, no table
     head_learning_rate = 3e-3
 
     def __init__(self, config: CompactConfig | None = None) -> None:

@@ -15,7 +15,7 @@ class LearnerConfig(Config):
     """Adam and clipping (paper section 5; ambiguities A20 and A28)."""
 
     lr: PositiveFloat | Literal["auto"] = "auto"  # auto: what the encoder is usually trained with
-    head_lr: PositiveFloat | Literal["auto", "same"] = "auto"  # prototype: ten times the encoder's helps a pre-trained one
+    head_lr: PositiveFloat | Literal["auto", "same"] = "auto"  # ten times the encoder's helps a pre-trained one
     betas: tuple[Beta, Beta] = (0.9, 0.999)  # Kingma and Ba 2015
     epsilon: NonNegativeFloat = 1e-8
     weight_decay: NonNegativeFloat = 0.0  # A28: plain Adam

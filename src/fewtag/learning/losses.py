@@ -1,4 +1,4 @@
-"""Losses as (sum, count) pairs, so that batches, accumulation steps and ranks add up exactly.
+"""Losses as (sum, count) pairs, so that batches and ranks add up exactly.
 
 Letters: B rows, T tokens, C tags.
 """

@@ -68,7 +68,7 @@ class TrainConfig(LearnerConfig):
             effort: the stage's entry.
             num_labeled: labeled sentences of all languages.
         """
-        passes = 100 * num_labeled // self.batch_size  # methods.md 2.1: short training is a known cause of weak few-sample baselines
+        passes = 100 * num_labeled // self.batch_size  # short training is a known cause of weak baselines on few labels
         automatic = {"supervised": max(600, min(4000, passes)), "semi_supervised": 1500, "finetune": 600}[effort]
         chosen = {
             "supervised": self.max_steps,
