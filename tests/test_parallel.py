@@ -106,7 +106,8 @@ def build(name: str) -> Method:
     values = {**values, **({"adversary": {"small": 0.3}} if "adversary" in fields else {"small": 0.3} if "small" in fields else {})}
     learner = LearnerConfig(lr=0.01, embeddings="dense")
     method = METHODS[found].method(resolve(found, values), seeded, learner)
-    return Pretrained(method, PretrainingConfig(steps=STEPS), seeded, learner) if name == PRETRAINED else method
+    first = name == PRETRAINED or METHODS[found].pretraining
+    return Pretrained(method, PretrainingConfig(steps=STEPS), seeded, learner) if first else method
 
 
 def drawn(stage: Stage, step: int) -> tuple[list[Sentence] | None, list[Sentence] | None, list[Sentence] | None]:

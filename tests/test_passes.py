@@ -76,6 +76,7 @@ COSTS = {  # forward, backward, calls where passes can share one
     "smooth-bond": (6, 4, 5),  # and the raw text: clean, looked around (and back), pushed (and back)
     "ensemble": (5, 2, 4),  # three members are asked
     "smooth-ensemble": (8, 4, 7),
+    "pretrained-ensemble": (8, 4, 7),
     "mixed-ensemble": (6, 2, 5),  # four members; the second stage has a speaker less
     "co-teaching": (6, 4, 4),
 }

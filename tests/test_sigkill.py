@@ -22,6 +22,7 @@ SETTINGS = [
 ]
 CASES = {
     **{name: [f"method.name={name}"] for name in METHODS if name != "supervised-single"},
+    "pretrained-ensemble": ["method.name=pretrained-ensemble", "pretraining.steps=20"],
     "metats, fresh and averaged": ["method.name=metats", "method.folds=2", "train.average=0.9", "method.blend=true"],
     "metats, per token": ["method.name=metats", "method.feedback.kind=token", "method.confidence.kind=soft", "method.heard=4"],
     "metats, pre-trained": ["method.name=metats", "pretraining.steps=20", "method.labels=sample", "method.supervised=mixed"],

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from fewtag.data.corpus import Corpus
 from fewtag.data.formats import FORMATS
 from fewtag.errors import ConfigError, DataError
+from fewtag.methods import METHODS
 from fewtag.methods.pretraining import PretrainingConfig
 from fewtag.text import Sentence
 from fewtag.training.checkpoint import same
@@ -132,6 +134,21 @@ def test_keeping_pseudo_labels_changes_no_bit(data: Path, whole: Path, tmp_path:
     run(config(data, trace_every=0), tmp_path / "untraced")
     assert (whole / "pseudo.jsonl").exists() and not (tmp_path / "untraced" / "pseudo.jsonl").exists()
     assert same(weights_of(tmp_path / "untraced"), weights_of(whole))
+
+
+@pytest.mark.parametrize(("given", "wanted"), [({}, 4), ({"hidden": 0.8}, 4), ({"steps": 2}, 2), ({"steps": 0}, 0)])
+def test_a_row_begins_with_pre_training_of_its_own_length_unless_it_is_given(
+    given: dict[str, float], wanted: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "pretrained-ensemble"
+    assert METHODS[name].pretraining > 0 and not METHODS["smooth-ensemble"].pretraining
+    monkeypatch.setitem(METHODS, name, replace(METHODS[name], pretraining=4))
+    short = config(data, name, max_steps=5, semi_supervised_steps=5, evaluate_every=5)
+    short = short.model_copy(update={"pretraining": PretrainingConfig.model_validate(given)})
+    run(short, tmp_path / "run")
+    taken = {each["stage"]: each["step"] for each in events_of(tmp_path / "run") if each["event"] == "stage_done"}
+    assert taken.pop("pretrain", 0) == wanted == resume_config(tmp_path / "run").pretraining.steps
+    assert list(taken) == ["member-1", "member-2", "member-3", "distill"]
 
 
 def test_interrupted_and_resumed_is_the_same_to_the_bit(data: Path, whole: Path, tmp_path: Path) -> None:

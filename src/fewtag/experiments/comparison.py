@@ -25,6 +25,7 @@ from fewtag.experiments.tables import Table, all_tables
 from fewtag.experiments.variants import Variant, rows, variant
 from fewtag.methods import DEFAULT, METHODS, default_for, row
 from fewtag.training.folder import RunFolder
+from fewtag.training.prepare import settled
 
 _OURS = (DEFAULT, "metats", "metats-paper")  # after the default of the encoders
 _START = "supervised-multi"
@@ -234,12 +235,16 @@ def _check_place(out: Path) -> None:
 
 
 def _from_shared_start(cells: Sequence[Cell], out: Path) -> list[Cell]:
-    """The same cells, those on raw text going on from the supervised run of their seed, unless their settings name another start."""
+    """The same cells, those on raw text going on from the supervised run of their seed.
+
+    Not those whose settings name another start, nor those that begin with pre-training: their supervised taggers are others.
+    """
     place = {(c.corpus, c.labeled, c.encoder, c.seed): c.name for c in cells if c.method == _START}
     changed = []
     for cell in cells:
-        train = cell.config.train
-        if kind_of(cell.config.method["name"]) == "raw" and "start" not in train.model_fields_set:
+        train, name = cell.config.train, cell.config.method["name"]
+        pretrained = settled(cell.config, name).pretraining.steps
+        if kind_of(name) == "raw" and "start" not in train.model_fields_set and not pretrained:
             start = out / "cells" / place[cell.corpus, cell.labeled, cell.encoder, cell.seed]
             train = train.model_copy(update={"start": str(start.resolve())})
             cell = replace(cell, config=cell.config.model_copy(update={"train": train}))

@@ -49,7 +49,11 @@ def main_notes(results: Results, group: Group, daggers: Mapping[str, Claim], pap
             "counted in theirs. The row of it here is another, given as many passes as they."
         )
     elif any(run.start for run in own):
-        notes.append("Methods on raw text go on from the supervised-multi of their seed; its passes and seconds are counted in theirs.")
+        apart = dict.fromkeys(run.method for run in own if run.kind == "raw" and not run.start)
+        but = f", but for {', '.join(apart)}," if apart else ""
+        notes.append(
+            f"Methods on raw text{but} go on from the supervised-multi of their seed; its passes and seconds are counted in theirs."
+        )
     if kept := _as_they_began(results, group):
         notes.append(f"Ended with the tagger of their supervised start, no later one being better on dev: {', '.join(kept)}.")
     scored = {lang for run in own for lang in run.f1}

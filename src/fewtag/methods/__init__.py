@@ -36,6 +36,7 @@ class Row:
         learner: optimizer values that make the variant.
         decoding: ``"viterbi"`` or the paper's ``"greedy"``.
         raw_per_labeled: raw sentences a step for each labeled one (A27).
+        pretraining: steps of guessing hidden words first (`fewtag.methods.pretraining`), where the configuration sets no other number.
         guard: whether a run delivers the best on dev of the final tagger, its supervised start and its teacher; the paper's rows do not.
     """
 
@@ -48,6 +49,7 @@ class Row:
     learner: Mapping[str, Any] = field(default_factory=dict)
     decoding: str = "viterbi"
     raw_per_labeled: int = 1
+    pretraining: int = 0
     guard: bool = False
 
 
@@ -107,6 +109,16 @@ METHODS: dict[str, Row] = {
     "ensemble": Row(Ensemble, EnsembleConfig, "sampled", True, "several supervised taggers distilled into one", guard=True),
     "smooth-ensemble": Row(
         Ensemble, EnsembleConfig, "sampled", True, "the ensemble's confident soft labels beside VAT", _SMOOTH, guard=True
+    ),
+    "pretrained-ensemble": Row(
+        Ensemble,
+        EnsembleConfig,
+        "sampled",
+        True,
+        "smooth-ensemble, whose taggers have guessed hidden words of the raw text first",
+        _SMOOTH,
+        pretraining=3000,  # docs/study.md
+        guard=True,
     ),
     "mixed-ensemble": Row(
         Ensemble,

@@ -51,6 +51,14 @@ def choose_method(config: RunConfig, data: LowResource) -> tuple[str, list[str]]
     return name, notes
 
 
+def settled(config: RunConfig, name: str) -> RunConfig:
+    """The configuration with what a method's row asks for besides: its pre-training, where nobody has set another number of steps."""
+    steps = row(name).pretraining
+    if not steps or "steps" in config.pretraining.model_fields_set:
+        return config
+    return config.model_copy(update={"pretraining": config.pretraining.model_copy(update={"steps": steps})})
+
+
 def check_weights(config: RunConfig, corpus: Corpus) -> None:
     """Refuse a weight of a language that the corpus does not have.
 

@@ -15,7 +15,7 @@ from fewtag.training.deliver import deliver
 from fewtag.training.drive import Drive, Listener
 from fewtag.training.folder import RunFolder, digest_of
 from fewtag.training.journal import Journal, read_events
-from fewtag.training.prepare import check_weights, choose_method, describe, machine, sample
+from fewtag.training.prepare import check_weights, choose_method, describe, machine, sample, settled
 from fewtag.training.pseudo_quality import judge
 from fewtag.training.result import RunResult, finished_result
 from fewtag.training.run_config import RunConfig
@@ -61,6 +61,7 @@ def run(
     if resume:
         folder.check_data(described)
     name, notes = choose_method(config, data)
+    config = settled(config, name)
     notes = [*data.notes, *notes]
     for note in notes:
         listener(note)
