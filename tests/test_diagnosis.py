@@ -45,7 +45,7 @@ def test_what_steps_report_beside_losses_is_not_drawn_as_a_loss(a_run: Path) -> 
 @pytest.mark.parametrize("name", sorted({*METHODS} - {"supervised-single"}))
 def test_every_loss_of_every_method_is_one(name: str) -> None:
     """Whoever makes a step report something new says here that it is a loss, or in `journal_plots` what else it is."""
-    known = {"student", "supervised", "regularization", "meta", "divergence", "distance", "worst"}
+    known = {"student", "supervised", "regularization", "meta", "divergence", "distance", "worst", "masked words"}
     known |= {f"{loss} student-{number}" for loss in ("taught", "supervised") for number in (1, 2)}
     losses = {key for progress in loop(build(name), Position(), 2) for key in progress.losses if is_loss(key)}
     assert "supervised" in {loss.partition(" ")[0] for loss in losses} and losses <= known

@@ -66,9 +66,8 @@ class MetaTSConfig(Config):
     warmup: bool = True  # A24: the teacher first learns from the labeled sentences
     # Times the learning rate, while it listens; 0 is self-training with a fixed teacher. 1: one rate, as section 5 names one.
     teacher_rate: NonNegativeFloat = 1.0
-    student_init: Literal["teacher", "encoder"] = (
-        "teacher"  # A24: from a bare encoder it does not get there in a few hundred steps (docs/results.md)
-    )
+    # A24: from a bare pre-trained encoder it does not get there in a few hundred steps (docs/results.md)
+    student_init: Literal["teacher", "encoder"] = "teacher"
     finetune: bool = True  # 3.4
     # Beyond the paper. Feedback from labels that neither network has learned: round k learns without fold k, which judges; the students
     # of all rounds then teach one. 0: the paper's, the labels it learned from judge.
