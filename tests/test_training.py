@@ -134,6 +134,8 @@ def test_keeping_pseudo_labels_changes_no_bit(data: Path, whole: Path, tmp_path:
     run(config(data, trace_every=0), tmp_path / "untraced")
     assert (whole / "pseudo.jsonl").exists() and not (tmp_path / "untraced" / "pseudo.jsonl").exists()
     assert same(weights_of(tmp_path / "untraced"), weights_of(whole))
+    told = [[each for each in events_of(folder) if each["event"] == "evaluation"] for folder in (whole, tmp_path / "untraced")]
+    assert told[0] == told[1]  # losses and scores on the way: what is delivered may be the start
 
 
 @pytest.mark.parametrize(("given", "wanted"), [({}, 4), ({"hidden": 0.8}, 4), ({"steps": 2}, 2), ({"steps": 0}, 0)])
