@@ -90,7 +90,8 @@ def build(name: str) -> Method:
     learner = LearnerConfig(lr=0.01, **averages).model_copy(update=dict(row.learner))
     make = functools.partial(make_tagger, decoding=row.decoding)
     method = row.method(resolve(found, values), make, learner)
-    return Pretrained(method, PretrainingConfig(steps=9), make, learner) if name == PRETRAINED or row.pretraining else method
+    first = name == PRETRAINED or row.pretraining
+    return Pretrained(method, PretrainingConfig(steps=9), make, learner, row.guard) if first else method
 
 
 def draw(method: Method) -> Any:

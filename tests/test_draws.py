@@ -19,8 +19,10 @@ from fewtag.methods import METHODS, resolve
 from fewtag.methods.method import Stage
 from fewtag.text import Sentence
 from fewtag.training.draws import Draws, split
+from fewtag.training.prepare import choose_method
 from fewtag.training.run import train
-from test_contract import NAMES, PRETRAINED, build, make_tagger
+from fewtag.training.run_config import RunConfig
+from test_contract import LABELED, NAMES, PRETRAINED, RAW, TAG_SET, build, make_tagger
 
 STEPS = 60
 
@@ -109,8 +111,9 @@ def test_weights_are_of_the_stages_on_raw_text_and_of_no_other() -> None:
     """As many sentences of each language, weights 3, 1 and 0: three quarters, a quarter, none, within three standard deviations."""
     data, weights = LowResource.sample(corpus(), "40%"), {"de": 3.0, "fr": 0.0}
     data = replace(data, unlabeled={language: some[:18] for language, some in data.unlabeled.items()})
-    pretrain, warm_up, interact, finetune = build(PRETRAINED).stages()
-    assert [pretrain.draws, warm_up.draws, interact.draws, finetune.draws] == ["raw", "labeled", "both", "labeled"]
+    bare, pretrain, warm_up, interact, finetune = build(PRETRAINED).stages()
+    kinds = [each.draws for each in (bare, pretrain, warm_up, interact, finetune)]
+    assert kinds == ["labeled", "raw", "labeled", "both", "labeled"]
     for stage in (replace(pretrain, raw_batch=4), interact):
         _, raw = languages(data, stage, weights=weights)
         assert len(raw) == 1000 and set(raw) == {"de", "en"}
@@ -125,3 +128,17 @@ def test_a_weight_of_a_language_that_is_not_there_is_refused_before_anything_is_
     with pytest.raises(ConfigError, match=r"sampling.raw_weights: Unknown language 'DE'. Did you mean 'de'\? Choose one of: de, en, fr."):
         train(corpus(), tmp_path / "run", method="metats", labeled="40%", sampling__raw_weights={"en": 2.0, "DE": 0.5})
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("method", "steps", "where"), [("smooth-ensemble", 0, "not used"), ("metats", 3, "read in pre-training alone")])
+def test_what_becomes_of_raw_text_without_labels_is_told(method: str, steps: int, where: str) -> None:
+    """And so it is: pre-training draws text of every language, a stage on labels and raw text none of one that has no label."""
+    config = RunConfig.model_validate({"method": {"name": method}, "pretraining": {"steps": steps}})
+    data = LowResource({"en": LABELED["en"]}, RAW, {}, {}, {}, TAG_SET, "", 0)
+    assert choose_method(config, data)[1] == [f"the raw text of de is {where}: de has no labeled sentence"]
+    ran = build(PRETRAINED if steps else method)
+    sizes, cpu = {"batch_size": 2, "unlabeled_batch_size": 2}, torch.device("cpu")
+    draws = Draws(data, ran.batcher, seed=1, exponent=0.5, device=cpu, **sizes)
+    for stage in (each for each in ran.stages() if each.draws != "labeled"):
+        seen = {s.language for step in range(30) for s in draws.raw(stage, step)}
+        assert seen == ({"de", "en"} if stage.name == "pretrain" else {"en"}), stage.name

@@ -107,7 +107,7 @@ def build(name: str) -> Method:
     learner = LearnerConfig(lr=0.01, embeddings="dense")
     method = METHODS[found].method(resolve(found, values), seeded, learner)
     first = name == PRETRAINED or METHODS[found].pretraining
-    return Pretrained(method, PretrainingConfig(steps=STEPS), seeded, learner) if first else method
+    return Pretrained(method, PretrainingConfig(steps=STEPS), seeded, learner, METHODS[found].guard) if first else method
 
 
 def drawn(stage: Stage, step: int) -> tuple[list[Sentence] | None, list[Sentence] | None, list[Sentence] | None]:

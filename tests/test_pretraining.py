@@ -17,10 +17,13 @@ from fewtag.encoders.encoder import Inputs
 from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
+from fewtag.methods.method import Budget, Stage
 from fewtag.methods.pretraining import Pretrained, PretrainingConfig, choose
 from fewtag.tagger import Batch, Tagger
 from fewtag.tagger.batch import Batcher
 from fewtag.text import Sentence, TagSet
+from fewtag.training.fit import Position, fit
+from fewtag.training.guard import Scored
 from test_contract import TAG_SET
 
 KEY = Key(0, "interact", 0)
@@ -109,12 +112,12 @@ def test_positions_are_chosen_by_their_share_and_never_none() -> None:
         assert one.tolist() == [[False, True]] == hidden.tolist()
 
 
-def pretrained(name: str, kind: str, checkpoint: Path, **values: Any) -> tuple[Pretrained, Batch]:
+def pretrained(name: str, kind: str, checkpoint: Path, guarded: bool = False, **values: Any) -> tuple[Pretrained, Batch]:
     def make(role: str) -> Tagger:
         return Tagger(encoder_of(kind, checkpoint), TAG_SET)
 
     learner = LearnerConfig(lr=3e-3)
-    method = Pretrained(METHODS[name].method(resolve(name, values), make, learner), PretrainingConfig(steps=5), make, learner)
+    method = Pretrained(METHODS[name].method(resolve(name, values), make, learner), PretrainingConfig(steps=5), make, learner, guarded)
     return method, method.delivered.tagger.batcher.batch(SENTENCES * 4, labeled=False)
 
 
@@ -148,6 +151,30 @@ def test_what_is_asked_for_is_not_shown(checkpoint: Path, monkeypatch: pytest.Mo
     method.step(None, raw, KEY)
     _, hidden_BL = choose(raw.inputs, method.config, KEY)
     assert ((shown[0] != plain).any(-1) == hidden_BL).all() and hidden_BL.any()
+
+
+def test_the_guard_knows_a_start_that_was_never_pre_trained(checkpoint: Path) -> None:
+    """A dev set on which nothing but the first encoder is any good: what is delivered has it. Without the guard it has been left."""
+    kept = {}
+    for guarded in (True, False):
+        method, raw = pretrained("smooth-ensemble", "compact", checkpoint, guarded=guarded)
+        labeled = method.delivered.tagger.batcher.batch([replace(s, tags=("O",) * len(s.tokens)) for s in SENTENCES], labeled=True)
+        bare = method.delivered.tagger.encoder.state_dict()["table"].clone()
+        kinds: dict[str, tuple[Batch | None, ...]] = {"labeled": (labeled, None), "raw": (None, raw), "both": (labeled, raw)}
+
+        def far(tagger: Tagger, bare: torch.Tensor = bare) -> Scored:
+            return Scored(-float((tagger.state_dict()["encoder.table"] - bare).abs().sum()), {})
+
+        def drawn(stage: Stage, step: int, kinds: dict[str, tuple[Batch | None, ...]] = kinds) -> tuple[Batch | None, ...]:
+            return kinds[stage.draws]
+
+        loop = fit(method, Position(), seed=1, draw=drawn, budget=lambda stage: Budget(3, 3, 9), evaluate=far, guard=True)
+        passed = [progress.stage for progress in loop if progress.stage_done]
+        assert passed == [*(["bare"] if guarded else []), "pretrain", "member-1", "member-2", "member-3", "distill"]
+        kept[guarded] = far(method.delivered.tagger).value
+        if method.bare is not None:
+            assert kept[True] == far(method.bare.tagger).value
+    assert kept[False] < 2 * kept[True] < 0
 
 
 @pytest.mark.parametrize(("name", "values"), [("noisy-student", {}), ("metats", {"folds": 2})])

@@ -126,7 +126,7 @@ def test_on_raw_text(name: str) -> None:
 @pytest.mark.usefixtures("graphs")
 def test_masked_words_reach_the_whole_of_the_pre_trained_encoder_and_its_head() -> None:
     method = prepared(PRETRAINED)
-    stage = method.stages()[0]
+    stage = next(each for each in method.stages() if each.name == "pretrain")
     (loss,) = stage.step(*draw(method)(stage, 0), Key(0, stage.name, 1)).values()
     names, weights = zip(*method.guesser.named_parameters(), strict=True)
     found = torch.autograd.grad(loss.origin, weights, allow_unused=True)  # type: ignore[attr-defined]

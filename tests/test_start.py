@@ -132,7 +132,7 @@ def test_another_tagger_is_refused(shop: Path, multi: Path, tmp_path: Path) -> N
 def test_a_comparison_shares_one_start(shop: Path, tmp_path: Path) -> None:
     corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
     methods = ["supervised-multi", "bond-hard", "metats", "supervised-full"]
-    more = ["guesser=bond-hard: pretraining.steps=3"]
+    more = ["guesser=bond-hard: pretraining.steps=3", "guarded=smooth-bond: pretraining.steps=3"]
     found = compare(corpus, methods, out=tmp_path, labeled=["30%"], seeds=2, settings=QUICK, bootstrap=0, shared_start=True, variants=more)
     runs = {(each.method, each.seed): each for each in found.results.runs}
     for seed in (1, 2):
@@ -142,6 +142,7 @@ def test_a_comparison_shares_one_start(shop: Path, tmp_path: Path) -> None:
         }  # fmt: skip
         assert runs["metats", seed].passes == start.passes + 12 * 14 + 3 * 6
         assert runs["guesser", seed].start == "", "one that learned to guess words first has another supervised tagger"
+        assert runs["guarded", seed].start == start.cell, "its guard knows one that did not"
     assert "Methods on raw text, but for guesser, go on from the supervised-multi of their seed" in str(found)
     again = compare(corpus, methods, out=tmp_path, labeled=["30%"], seeds=2, settings=QUICK, bootstrap=0, shared_start=True, variants=more)
     assert again.results == found.results

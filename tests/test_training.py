@@ -27,7 +27,7 @@ from fewtag.training.drive import Interrupted
 from fewtag.training.fit import Progress
 from fewtag.training.folder import RunFolder
 from fewtag.training.journal import Journal, read_events
-from fewtag.training.prepare import parse_time
+from fewtag.training.prepare import parse_time, settled
 from fewtag.training.run import resume_config, run
 from fewtag.training.run_config import RunConfig
 
@@ -148,9 +148,22 @@ def test_a_row_begins_with_pre_training_of_its_own_length_unless_it_is_given(
     short = config(data, name, max_steps=5, semi_supervised_steps=5, evaluate_every=5)
     short = short.model_copy(update={"pretraining": PretrainingConfig.model_validate(given)})
     run(short, tmp_path / "run")
+    counts = json.loads((tmp_path / "run" / "data.json").read_text())["counts"]
+    assert sum(each["unlabeled"] for each in counts.values()) == 80  # enough text for all of these
     taken = {each["stage"]: each["step"] for each in events_of(tmp_path / "run") if each["event"] == "stage_done"}
     assert taken.pop("pretrain", 0) == wanted == resume_config(tmp_path / "run").pretraining.steps
-    assert list(taken) == ["member-1", "member-2", "member-3", "distill"]
+    assert list(taken) == [*(["bare"] if wanted else []), "member-1", "member-2", "member-3", "distill"]
+
+
+@pytest.mark.parametrize(("given", "wanted"), [({}, 25), ({"batch_size": 7}, 115), ({"batch_size": 1}, 600), ({"steps": 3000}, 3000)])
+def test_what_a_row_asks_for_reads_little_text_ten_times_at_most(given: dict[str, int], wanted: int, data: Path) -> None:
+    """Of 80 raw sentences: 800 are 25 batches of 32, 115 of 7 with the last not full; a number that is given is not touched."""
+    asked = replace(METHODS["pretrained-ensemble"], pretraining=600)
+    own = config(data, "pretrained-ensemble").model_copy(update={"pretraining": PretrainingConfig.model_validate(given)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, "pretrained-ensemble", asked)
+        assert settled(own, "pretrained-ensemble", 80).pretraining.steps == wanted
+    assert settled(own, "smooth-ensemble", 80) is own
 
 
 def test_interrupted_and_resumed_is_the_same_to_the_bit(data: Path, whole: Path, tmp_path: Path) -> None:

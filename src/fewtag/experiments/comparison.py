@@ -25,7 +25,7 @@ from fewtag.experiments.tables import Table, all_tables
 from fewtag.experiments.variants import Variant, rows, variant
 from fewtag.methods import DEFAULT, METHODS, default_for, row
 from fewtag.training.folder import RunFolder
-from fewtag.training.prepare import settled
+from fewtag.training.prepare import asked_pretraining, guard_of
 
 _OURS = (DEFAULT, "metats", "metats-paper")  # after the default of the encoders
 _START = "supervised-multi"
@@ -237,14 +237,15 @@ def _check_place(out: Path) -> None:
 def _from_shared_start(cells: Sequence[Cell], out: Path) -> list[Cell]:
     """The same cells, those on raw text going on from the supervised run of their seed.
 
-    Not those whose settings name another start, nor those that begin with pre-training: their supervised taggers are others.
+    Not those whose settings name another start, nor those whose supervised tagger is another since pre-training comes first of all.
     """
     place = {(c.corpus, c.labeled, c.encoder, c.seed): c.name for c in cells if c.method == _START}
     changed = []
     for cell in cells:
         train, name = cell.config.train, cell.config.method["name"]
-        pretrained = settled(cell.config, name).pretraining.steps
-        if kind_of(name) == "raw" and "start" not in train.model_fields_set and not pretrained:
+        guarded = guard_of(cell.config, name)  # it trains a bare tagger before it pre-trains one
+        pretrained = asked_pretraining(cell.config, name)
+        if kind_of(name) == "raw" and "start" not in train.model_fields_set and (guarded or not pretrained):
             start = out / "cells" / place[cell.corpus, cell.labeled, cell.encoder, cell.seed]
             train = train.model_copy(update={"start": str(start.resolve())})
             cell = replace(cell, config=cell.config.model_copy(update={"train": train}))

@@ -23,6 +23,7 @@ from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import Term, precise
 from fewtag.learning.seeding import Key
 from fewtag.methods.method import Method, Said, Stage
+from fewtag.methods.supervised import SupervisedConfig, supervised_stage
 from fewtag.tagger.batch import Batch, Batcher
 from fewtag.tagger.tagger import Tagger
 
@@ -131,11 +132,20 @@ class Pretrained(WordGuessing):
     Args:
         inner: the method.
         config, make_tagger, learner: see `WordGuessing`.
+        guarded: whether a tagger that was never pre-trained learns the labels first of all, so that the guard knows what there was without.
     """
 
-    def __init__(self, inner: Method, config: PretrainingConfig, make_tagger: Callable[[str], Tagger], learner: LearnerConfig) -> None:
+    def __init__(
+        self,
+        inner: Method,
+        config: PretrainingConfig,
+        make_tagger: Callable[[str], Tagger],
+        learner: LearnerConfig,
+        guarded: bool = False,
+    ) -> None:
         super().__init__(config, make_tagger, learner)
         self.inner = inner
+        self.bare = Learner("bare", make_tagger("student"), learner) if guarded else None
         self._handed_over = False
 
     def stages(self) -> list[Stage]:
@@ -145,7 +155,8 @@ class Pretrained(WordGuessing):
             self._hand_over()
             first.begin()
 
-        return [*super().stages(), replace(first, begin=begin), *rest]
+        bare = [supervised_stage("bare", self.bare, SupervisedConfig().label_smoothing)] if self.bare else []
+        return [*bare, *super().stages(), replace(first, begin=begin), *rest]
 
     def _hand_over(self) -> None:
         with self.learner.settled():
@@ -153,7 +164,8 @@ class Pretrained(WordGuessing):
         self._handed_over = True
 
     def learners(self) -> dict[str, Learner]:
-        return {**super().learners(), **self.inner.learners()}
+        bare = {"bare": self.bare} if self.bare else {}
+        return {**bare, **super().learners(), **self.inner.learners()}
 
     @property
     def delivered(self) -> Learner:
@@ -172,9 +184,12 @@ class Pretrained(WordGuessing):
         self.inner.said = value
 
     def state(self) -> dict[str, Any]:
-        return {"pretraining": self.learner.state(), "handed_over": self._handed_over, "inner": self.inner.state()}
+        bare = {"bare": self.bare.state()} if self.bare else {}
+        return {**bare, "pretraining": self.learner.state(), "handed_over": self._handed_over, "inner": self.inner.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
+        if self.bare:
+            self.bare.restore(state["bare"])
         self.learner.restore(state["pretraining"])
         if state["handed_over"]:
             self._hand_over()  # what networks start afresh from is made again; their own weights follow

@@ -19,7 +19,7 @@ from fewtag.training.draws import Draws
 from fewtag.training.fit import DivergedError, Position, Progress, fit
 from fewtag.training.folder import RunFolder
 from fewtag.training.journal import Journal
-from fewtag.training.prepare import build_method, parse_time, pick_device
+from fewtag.training.prepare import build_method, guard_of, parse_time, pick_device
 from fewtag.training.run_config import RunConfig
 from fewtag.training.scoring import score_on_dev
 from fewtag.training.start import Start
@@ -156,7 +156,7 @@ class Drive:
             budget=self.budget,
             evaluate=lambda tagger: score_on_dev(tagger, self.data.dev, config.evaluation.mode),
             out_of_time=out_of_time,
-            guard=row(self.name).guard if config.train.guard == "auto" else config.train.guard,
+            guard=guard_of(config, self.name),
         )
         stages = self.method.stages()
         self.pseudo = Journal(self.folder.pseudo, self.traced) if row(self.name).uses_raw_text and config.train.trace_every else None

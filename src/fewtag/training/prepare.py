@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -20,6 +21,9 @@ from fewtag.tagger.cores import granted
 from fewtag.tagger.precision import has_bf16, use_bf16
 from fewtag.tagger.tagger import Tagger
 from fewtag.training.run_config import RunConfig
+
+# Of pre-training over the raw text at most, where a method's row asks for it: more of them on little text cost F1; LOG.md 2026-11-27
+PASSES = 10
 
 
 def choose_method(config: RunConfig, data: LowResource) -> tuple[str, list[str]]:
@@ -45,18 +49,37 @@ def choose_method(config: RunConfig, data: LowResource) -> tuple[str, list[str]]
             "train.conll, keep only a part of the labels with --labeled 10%, or use --method supervised-multi"
         )
     unused = [lang for lang, some in data.unlabeled.items() if some and not data.labeled.get(lang)]
-    notes += [f"the raw text of {lang} is not used: {lang} has no labeled sentence" for lang in unused]
+    where = "read in pre-training alone" if asked_pretraining(config, name) else "not used"
+    notes += [f"the raw text of {lang} is {where}: {lang} has no labeled sentence" for lang in unused]
     bare = [lang for lang, some in data.labeled.items() if some and not data.unlabeled.get(lang)]
     notes += [f"{lang} has no raw text: its labeled sentences, their tags taken off, stand for it" for lang in bare]
     return name, notes
 
 
-def settled(config: RunConfig, name: str) -> RunConfig:
-    """The configuration with what a method's row asks for besides: its pre-training, where nobody has set another number of steps."""
-    steps = row(name).pretraining
-    if not steps or "steps" in config.pretraining.model_fields_set:
+def asked_pretraining(config: RunConfig, name: str) -> int:
+    """Steps of pre-training at most: what the configuration says, or a method's row where nobody has set a number."""
+    return config.pretraining.steps if "steps" in config.pretraining.model_fields_set else row(name).pretraining
+
+
+def settled(config: RunConfig, name: str, num_raw: int) -> RunConfig:
+    """The configuration with what a method's row asks for besides: its pre-training, where nobody has set a number of steps.
+
+    Args:
+        config: as the user wrote it.
+        name: of the method.
+        num_raw: raw sentences of all languages; the row's steps read each of them `PASSES` times at most.
+    """
+    asked = asked_pretraining(config, name)
+    if asked == config.pretraining.steps:
         return config
-    return config.model_copy(update={"pretraining": config.pretraining.model_copy(update={"steps": steps})})
+    own = config.pretraining
+    steps = min(asked, math.ceil(PASSES * num_raw / own.batch_size))
+    return config.model_copy(update={"pretraining": own.model_copy(update={"steps": steps})})
+
+
+def guard_of(config: RunConfig, name: str) -> bool | Literal["clear"]:
+    """Whether, and how, a run of this method is guarded."""
+    return row(name).guard if config.train.guard == "auto" else config.train.guard
 
 
 def check_weights(config: RunConfig, corpus: Corpus) -> None:
@@ -155,7 +178,9 @@ def build_method(name: str, config: RunConfig, data: LowResource) -> Method:
     make_tagger, learner = tagger_maker(name, config, data)
     settings = resolve(name, {key: value for key, value in config.method.items() if key != "name"})
     method = row(name).method(settings, make_tagger, learner)
-    return Pretrained(method, config.pretraining, make_tagger, learner) if config.pretraining.steps else method
+    if not config.pretraining.steps:
+        return method
+    return Pretrained(method, config.pretraining, make_tagger, learner, guarded=bool(guard_of(config, name)))
 
 
 def machine(config: RunConfig) -> dict[str, Any]:

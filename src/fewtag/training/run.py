@@ -61,7 +61,7 @@ def run(
     if resume:
         folder.check_data(described)
     name, notes = choose_method(config, data)
-    config = settled(config, name)
+    config = settled(config, name, sum(map(len, data.unlabeled.values())))
     notes = [*data.notes, *notes]
     for note in notes:
         listener(note)
