@@ -166,6 +166,15 @@ def test_what_a_row_asks_for_reads_little_text_ten_times_at_most(given: dict[str
     assert settled(own, "smooth-ensemble", 80) is own
 
 
+def test_a_run_gives_memory_back_at_every_look(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pre-training of 250 steps is looked at after 100, 200 and at its end, the labels' 20 steps after 10 and 20."""
+    given: list[bool] = []
+    monkeypatch.setattr("fewtag.training.drive.give_back", lambda: given.append(True))
+    short = config(data, "supervised-multi", max_steps=20, evaluate_every=10)
+    run(short.model_copy(update={"pretraining": PretrainingConfig(steps=250, batch_size=2)}), tmp_path / "run")
+    assert len(given) == 5
+
+
 def test_interrupted_and_resumed_is_the_same_to_the_bit(data: Path, whole: Path, tmp_path: Path) -> None:
     folder, calls = tmp_path / "cut", iter([False] * 47 + [True] + [False] * 10_000)
     with pytest.raises(Interrupted, match=r"stage interact at step 1\d.*--resume"):

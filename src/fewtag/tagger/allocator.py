@@ -10,6 +10,7 @@ import os
 import sys
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # names of <malloc.h>
+_keeps = False  # whether this process keeps pages
 
 
 def _set(**values: int) -> bool:
@@ -43,4 +44,17 @@ def keep_pages() -> bool:
     Returns:
         Whether it was done.
     """
-    return _set(threshold=32 * 1024 * 1024, trim=-1, pad=64 * 1024 * 1024)
+    global _keeps
+    _keeps = _set(threshold=32 * 1024 * 1024, trim=-1, pad=64 * 1024 * 1024)
+    return _keeps
+
+
+def give_back() -> bool:
+    """Where pages are kept: give the system those that nothing lies on. Now and then, it keeps the heap from growing step by step.
+
+    Blocks of some megabytes, no two of one size (the guesses at a batch's hidden words), leave gaps that the next ones do not fit.
+
+    Returns:
+        Whether there was anything to give.
+    """
+    return _keeps and ctypes.CDLL("libc.so.6").malloc_trim(0) == 1

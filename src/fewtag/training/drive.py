@@ -13,6 +13,7 @@ from fewtag.data.low_resource import LowResource
 from fewtag.errors import FewtagError
 from fewtag.methods import row
 from fewtag.methods.method import Budget, Method, Stage
+from fewtag.tagger.allocator import give_back
 from fewtag.tagger.cores import use_granted
 from fewtag.training.checkpoint import Checkpoints
 from fewtag.training.draws import Draws
@@ -167,6 +168,8 @@ class Drive:
                 self.listener(progress)
                 if progress.verdict is not None:
                     self.verdict = progress.verdict.sentence
+                if progress.losses or progress.scored:  # not after every step
+                    give_back()
                 now = time.monotonic()
                 if progress.stage_done or ((progress.scored or progress.losses) and now - saved_at >= config.train.checkpoint_seconds):
                     self.save(journal, now - started)
