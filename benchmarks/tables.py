@@ -4,12 +4,12 @@
     python benchmarks/tables.py --check  # exits 1 where a table differs from its JSON
 
 In a document each table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; NAME is a file in benchmarks/results, or one
-of ``summary``, ``embeddings`` and ``gains-ENCODER`` (``gains-ENCODER-unseen``), which are made of several, or ``study-ARM-DATA``.
+of ``summary``, ``embeddings``, ``default-compact`` and ``gains-ENCODER`` (``gains-ENCODER-unseen``), which are made of several, or
+``study-ARM-DATA``.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import statistics
@@ -20,25 +20,13 @@ from typing import Any
 from fewtag.experiments.render import as_markdown
 from fewtag.experiments.results import Results
 from fewtag.experiments.tables import ablation_table, main_table
-from fewtag.methods import METHODS, default_for
 from guard_table import guard_table
+from side_by_side import SETS, UNSEEN, closed, default_table, gains_table, summary_table
 from study_table import study_table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("results", "study", "performance")))
-SETS = {
-    "queries": "made shop queries, 12 languages",
-    "massive_slots": "assistant requests (MASSIVE), 5 languages",
-    "absa_rest16": "restaurant reviews (SemEval ABSA), 6 languages",
-    "wikineural_ner": "names in Wikipedia (WikiNEuRal), 4 languages",
-}
-UNSEEN = {  # while methods were made; they confirm or not
-    "xsid_slots": "requests (xSID), 12 languages",
-    "multiconer22_ner": "names in short texts (MultiCoNER), 6 languages",
-    "ha_commands": "commands (Home Assistant), 11 languages",
-}
-PAPER = ("mean-teacher-mse", "mean-teacher-kl", "vat", "noisy-student", "bond-hard", "bond-soft", "bond-soft-high", "metats-paper")
 _BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -163,12 +151,6 @@ def forecasts_table(found: dict[str, Any]) -> str:
     return "\n".join([" ".join([about, *(part[0].upper() + part[1:] for part in parts)]), "", *lines, "", f"`{found['command']}`"])
 
 
-def closed(means: dict[str, float], method: str) -> str:
-    """What a method brought of what labels would have: (method - multi) / (full - multi), in percent."""
-    multi, full = means["supervised-multi"], means["supervised-full"]
-    return f"{100 * (means[method] - multi) / (full - multi):.0f} %"
-
-
 def embeddings_table() -> str:
     """Whether rows of the vocabulary table that wait cost F1: lazy beside dense, seed by seed."""
     head = ["data", "labels", "seeds", "dense", "lazy", "difference, by seed", "mean", "sd"]
@@ -194,95 +176,12 @@ def comparison_table(name: str) -> str:
     return "\n\n".join([*(as_markdown(each).strip() for each in found), f"`{results.command}`"])
 
 
-def scores_of(data: str, encoder: str, kind: str = "") -> tuple[str, dict[str, list[float]]]:
-    """Labels kept, and F1 by method and seed, of the comparison of a data set; nothing where there is none.
-
-    Args:
-        data: name of the set.
-        encoder: that the runs had.
-        kind: ``"default-"`` for the comparison of the default alone, which not every set has.
-    """
-    path = RESULTS / f"compare-{kind}{data.split('_')[0].replace('massive', 'slots')}-{encoder}.json"
-    found = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
-    scores: dict[str, list[float]] = {}
-    for run in sorted(found, key=lambda run: int(run["seed"])):
-        scores.setdefault(run["method"], []).append(run["average"])
-    return found[0]["labeled"] if found else "", scores
-
-
-def with_default(data: str, encoder: str) -> tuple[str, dict[str, list[float]]]:
-    """As `scores_of`, of the comparison that has the default; where it is not that of all methods, its own labels alone and upper bound."""
-    labeled, scores = scores_of(data, encoder)
-    return (labeled, scores) if default_for(encoder) in scores else scores_of(data, encoder, "default-")
-
-
-def summary_table() -> str:
-    """One row a data set and encoder: what stands side by side in every method's table."""
-    head = ["data", "labels", "encoder", "supervised-multi", "best method of the paper", "metats", "our default", "supervised-full"]
-    head += ["gap closed", "seeds"]
-    lines = ["| " + " | ".join(head) + " |", "|---|---:|---|---:|---|" + "---:|" * (len(head) - 5)]
-    for (data, words), encoder in itertools.product((SETS | UNSEEN).items(), ("compact", "minilm")):
-        ours = default_for(encoder)
-        labeled, scores = with_default(data, encoder)
-        if ours not in scores:
-            continue
-        others = scores_of(data, encoder)[1]
-        paper = {method: statistics.mean(others[method]) for method in (*PAPER, "metats") if len(others.get(method, ())) == most(others)}
-        means = {**paper, **{method: statistics.mean(some) for method, some in scores.items()}}
-        best = max((method for method in PAPER if method in means), key=lambda method: means[method])
-        wanted = ("supervised-multi", "metats", ours, "supervised-full")
-        multi, metats, own, full = (f"{means[method]:.1f}" if method in means else "" for method in wanted)
-        row = [words, labeled, encoder, multi, f"{means[best]:.1f} ({best})", metats, f"{own} ({ours})", full]
-        row += [closed(means, ours), str(len(scores[ours]))]
-        lines.append("| " + " | ".join(row) + " |")
-    return "\n".join(lines)
-
-
-def most(scores: dict[str, list[float]]) -> int:
-    """Seeds of the method that has most."""
-    return max(map(len, scores.values()), default=0)
-
-
-def _add_gains(gains: dict[str, dict[str, float]], data: str, scores: dict[str, list[float]]) -> None:
-    start = scores.get("supervised-multi", [])
-    for method, row in METHODS.items():
-        if row.uses_raw_text and start and len(scores.get(method, ())) == len(start):
-            gains.setdefault(method, {})[data] = statistics.mean(scores[method]) - statistics.mean(start)
-
-
-def gains_table(encoder: str, among: dict[str, str]) -> str:
-    """What raw text brings each method over labels alone, data set by data set: F1 of its seeds less those of ``supervised-multi``."""
-    ours = default_for(encoder)
-    sets = {data: scores for data in among if (scores := scores_of(data, encoder)[1])}
-    gains: dict[str, dict[str, float]] = {}
-    for data, scores in sets.items():
-        _add_gains(gains, data, scores)
-        apart = with_default(data, encoder)[1]
-        _add_gains(gains, data, {method: some for method, some in apart.items() if method in ("supervised-multi", ours)})
-    everywhere = {method: own for method, own in gains.items() if len(own) == len(sets)}
-    means = {method: statistics.mean(own.values()) for method, own in everywhere.items()}
-    best = {data: max(own.get(data, 0.0) for own in gains.values()) for data in sets}
-    lines = ["| method | " + " | ".join(sets) + " | mean | least |", "|---|" + "---:|" * (len(sets) + 2)]
-    for method in sorted(gains, key=lambda name: -means.get(name, float("-inf"))):
-        own = [gains[method].get(data) for data in sets]
-        cells = [
-            "" if gain is None else f"**{gain:+.1f}**" if gain == best[data] else f"{gain:+.1f}"
-            for data, gain in zip(sets, own, strict=True)
-        ]
-        whole = [f"{means[method]:+.1f}", f"{min(gains[method].values()):+.1f}"] if method in means else ["", ""]
-        lines.append("| " + " | ".join([f"`{method}`", *cells, *whole]) + " |")
-    seeds = ", ".join(f"{most(scores)}" for scores in sets.values())
-    said = f"Seeds, in the order of the columns: {seeds}"
-    apart = [
-        f"{len(found[ours])} on {data}" for data in sets if ours not in sets[data] and ours in (found := with_default(data, encoder)[1])
-    ]
-    return "\n".join([*lines, "", said + (f"; of `{ours}`, compared apart: {', '.join(apart)}." if apart else ".")])
-
-
 def table(name: str) -> str:
     """The table of one result file, or the summary of all."""
     if name == "summary":
         return summary_table()
+    if name == "default-compact":
+        return default_table()
     if name == "embeddings":
         return embeddings_table()
     if name.startswith("gains-"):

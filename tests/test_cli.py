@@ -46,12 +46,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_train_shows_scores_and_where_things_are(place: Path) -> None:
     printed, talk = (place / "train.out").read_text(), (place / "train.err").read_text()
-    assert "smooth-ensemble: test scores" in printed
+    assert "pretrained-ensemble: test scores" in printed
     assert "run/model" in printed
     assert "run/report.md" in printed
     assert "lenient" in printed
-    assert "method smooth-ensemble, because there is raw text" in talk
-    assert "stage 4/4 distill" in talk
+    assert "method pretrained-ensemble, because there is raw text" in talk
+    assert "stage 6/6 distill" in talk
     assert "\x1b[" not in printed + talk  # no colors where there is no terminal
 
 

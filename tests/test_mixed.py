@@ -187,7 +187,7 @@ def test_members_of_the_built_in_encoder_learn_from_their_own_units(checkpoint: 
     assert stage.name == "compact-1" and seen and all(each is batch.second for each in seen)
 
 
-@pytest.mark.parametrize(("encoder", "expected"), [("compact", "smooth-ensemble"), ("bert-base-multilingual-cased", "mixed-ensemble")])
+@pytest.mark.parametrize(("encoder", "expected"), [("compact", "pretrained-ensemble"), ("bert-base-multilingual-cased", "mixed-ensemble")])
 def test_the_default_goes_by_the_encoder(encoder: str, expected: str) -> None:
     config = RunConfig.model_validate({"tagger": {"encoder": encoder}})
     data = LowResource(LABELED, RAW, {}, {}, {}, TAG_SET, "", 0)

@@ -60,7 +60,7 @@ def compare(
 ) -> None:
     """Run methods side by side over seeds, and print the paper's tables with significance, gap closed and cost.
 
-    Example: fewtag compare data --methods supervised-multi,smooth-ensemble,supervised-full --labeled 1%,5% --seeds 5 -j 2 -o runs/compare
+    Example: fewtag compare data -m supervised-multi,pretrained-ensemble,supervised-full --labeled 1%,5% --seeds 5 -j 2 -o runs/compare
     """
     need_training()
     from fewtag.experiments.plan import chosen_methods, without_varied

@@ -68,7 +68,8 @@ def demo(
     with _Beside(words) as full:
         for method in ("supervised-multi", DEFAULT):
             say(f"{method}, {labeled} of the labels")
-            values = {"data": {"dir": str(data), "labeled": labeled}, "method": {"name": method}, "train": {"seed": seed}}
+            start = str(results["supervised-multi"].folder) if results else ""  # it need not be trained a second time
+            values = {"data": {"dir": str(data), "labeled": labeled}, "method": {"name": method}, "train": {"seed": seed, "start": start}}
             with Display(quiet) as display:
                 results[method] = run(RunConfig.model_validate(values), out / method, corpus=corpus, force=True, listener=display)
         full.wait()

@@ -24,8 +24,8 @@ def train(
         typer.Option(
             "-m",
             "--method",
-            help="By name, as fewtag info lists them; default: where there is raw text smooth-ensemble, or mixed-ensemble with an encoder "
-            "other than compact; else supervised-multi.",
+            help="By name, as fewtag info lists them; default: where there is raw text pretrained-ensemble, or mixed-ensemble with an "
+            "encoder other than compact; else supervised-multi.",
         ),
     ] = None,
     encoder: Annotated[str | None, typer.Option("--encoder", help="compact (built in), a folder, or a Hugging Face name.")] = None,
