@@ -157,5 +157,5 @@ def default_table() -> str:
         row = [(SETS | UNSEEN)[data], results.runs[0].labeled, f"{len(gaps)}", *dev, f"{means[before]:.1f}", f"{means[ours]:.1f}"]
         row += [" ".join(f"{gap:+.1f}" for gap in gaps), f"{statistics.fmean(gaps):+.2f}", p, closed(means, before), closed(means, ours)]
         lines.append("| " + " | ".join(row) + " |")
-    about = f"Before: `{before}`, now: `{ours}`; span F1 in percent, mean over languages and seeds. p: paired t-test of this pair, 0.0001 at least."
-    return "\n".join([*lines, "", about])
+    about = f"Before: `{before}`, now: `{ours}`; span F1 in percent, mean over languages and seeds."
+    return "\n".join([*lines, "", f"{about} p: paired t-test of this pair, 0.0001 at least."])
