@@ -36,7 +36,8 @@ class Row:
         learner: optimizer values that make the variant.
         decoding: ``"viterbi"`` or the paper's ``"greedy"``.
         raw_per_labeled: raw sentences a step for each labeled one (A27).
-        pretraining: steps of guessing hidden words first (`fewtag.methods.pretraining`), where the configuration sets no other number.
+        pretraining: steps of guessing hidden words first (`fewtag.methods.pretraining`), where the configuration sets no number; fewer on
+            little raw text (`fewtag.training.prepare.settled`).
         guard: whether a run delivers the best on dev of the final tagger, its supervised start and its teacher; the paper's rows do not.
     """
 

@@ -163,9 +163,13 @@ class Pretrained(WordGuessing):
             self.inner.start_from(self.guesser.encoder.state_dict())
         self._handed_over = True
 
+    @property
+    def _own(self) -> dict[str, Learner]:
+        """The learners that are not the method's."""
+        return {**({"bare": self.bare} if self.bare else {}), **super().learners()}
+
     def learners(self) -> dict[str, Learner]:
-        bare = {"bare": self.bare} if self.bare else {}
-        return {**bare, **super().learners(), **self.inner.learners()}
+        return {**self._own, **self.inner.learners()}
 
     @property
     def delivered(self) -> Learner:
@@ -184,13 +188,12 @@ class Pretrained(WordGuessing):
         self.inner.said = value
 
     def state(self) -> dict[str, Any]:
-        bare = {"bare": self.bare.state()} if self.bare else {}
-        return {**bare, "pretraining": self.learner.state(), "handed_over": self._handed_over, "inner": self.inner.state()}
+        own = {name: learner.state() for name, learner in self._own.items()}
+        return {**own, "handed_over": self._handed_over, "inner": self.inner.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        if self.bare:
-            self.bare.restore(state["bare"])
-        self.learner.restore(state["pretraining"])
+        for name, learner in self._own.items():
+            learner.restore(state[name])
         if state["handed_over"]:
             self._hand_over()  # what networks start afresh from is made again; their own weights follow
         self.inner.restore(state["inner"])
