@@ -55,6 +55,12 @@ CASES = [
     Case("Line ends of an old Mac", {TRAIN: GOOD.replace("\n", "\r").encode()}, 3, "carriage returns alone"),
     Case("An I- tag that follows no B-", {TRAIN: "big\tO\nred\tI-color\n\n" + GOOD}, 0, "treated as B-color"),
     Case("A label in test that train never shows", {"data/en/test.conll": "xl\tB-size\n"}, 0, "but never in train"),
+    Case(
+        "A label that is nearly another",
+        {"data/en/train.conll": "red\tB-color\nhat\tB-thing\n\n" * 20 + "green\tB-colour\nhat\tB-thing\n"},
+        0,
+        "is it misspelled?",
+    ),
     Case("Labels that differ in case only", {"data/en/dev.conll": "green\tB-Color\nhat\tB-thing\n"}, 3, "did you mean 'color'?"),
     Case("A tag that is none", {TRAIN: "red\tcolor\n\n" + GOOD}, 3, "is not a tag"),
     Case("A span outside its text", jsonl('{"text": "red", "spans": [[0, 9, "color"]]}'), 3, "outside a text of 3"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from fewtag.text.sentence import Sentence
 from fewtag.text.tags import spans_of
 
 
-def many(language: str, count: int, labels: str = "AB") -> list[Sentence]:
+def many(language: str, count: int, labels: Sequence[str] = "AB") -> list[Sentence]:
     """Sentences of two tokens, the first a span; labels in turn."""
     return [
         Sentence((f"w{i}", "x"), (f"B-{labels[i % len(labels)]}", "O"), language, f"{language}-{i}", source=f"f:{i + 1}")
@@ -256,6 +257,36 @@ def test_an_entity_the_reader_dropped_is_noticed(data_folder: Path) -> None:
     ledger(corpus)
     [error] = corpus.problems.errors
     assert "entities annotated in the file: 4; of these read: 3" in error.message
+
+
+@pytest.mark.parametrize(
+    ("label", "count", "warned"),
+    [
+        ("colour", 1, True),  # a letter more
+        ("colr", 1, True),  # less
+        ("coler", 1, True),  # another
+        ("oclor", 1, True),  # two that changed places
+        ("colour", 2, True),  # 5 % of 40
+        ("colour", 3, False),
+        ("coalor", 1, True),
+        ("collars", 1, False),  # two letters
+        ("color2", 1, False),  # a number is no slip
+        ("rolco", 1, False),
+    ],
+)
+def test_a_rare_label_one_slip_from_a_frequent_one_is_warned_of(label: str, count: int, warned: bool) -> None:
+    corpus = Corpus("made", {"en": {"train": [*many("en", 40, ["color"]), *many("other", count, [label])]}})
+    find_oddities(corpus)
+    assert not corpus.problems.errors
+    found = [(p.path, p.line, p.message) for p in corpus.problems.warnings if p.kind == "near"]
+    times = "once" if count == 1 else f"{count} times"
+    assert found == ([("f", 1, f"label {label!r} is used {times} and 'color' 40 times; is it misspelled?")] if warned else [])
+
+
+def test_short_labels_lie_close_together_without_a_word() -> None:
+    corpus = Corpus("made", {"en": {"train": [*many("en", 40, ["PER"]), *many("other", 1, ["PEL"])]}})
+    find_oddities(corpus)
+    assert not list(corpus.problems)
 
 
 def test_leaks_between_splits_are_warned_of(data_folder: Path) -> None:

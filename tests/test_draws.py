@@ -125,7 +125,7 @@ def test_weights_are_of_the_stages_on_raw_text_and_of_no_other() -> None:
 
 
 def test_a_weight_of_a_language_that_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"sampling.raw_weights: Unknown language 'DE'. Did you mean 'de'\? Choose one of: de, en, fr."):
+    with pytest.raises(ConfigError, match=r"sampling.raw_weights: unknown language 'DE'. Did you mean 'de'\? Choose one of: de, en, fr."):
         train(corpus(), tmp_path / "run", method="metats", labeled="40%", sampling__raw_weights={"en": 2.0, "DE": 0.5})
     assert not (tmp_path / "run").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,3 +44,16 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path: Path) ->
     with no_file_above(2000), pytest.raises(OSError, match=r"000000002: .*os error"):
         checkpoints.save(2, large)
     assert list(tmp_path.iterdir()) == checkpoints.paths() == [first]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_whoever_may_read_a_tagger_may_read_its_weights(umask: int, mode: int, tmp_path: Path) -> None:
+    """The writer of tensors makes files for their owner alone."""
+    before = os.umask(umask)
+    try:
+        save(make_tagger("student"), tmp_path / "model", card="")
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()} == dict.fromkeys(
+        ["README.md", "config.json", "fewtag.json", "model.safetensors"], mode
+    )

@@ -208,6 +208,7 @@ def test_a_variant_is_a_row_of_its_own(shop: Path) -> None:
     ("text", "message"),
     [
         ("metats", 'write "name=method: key=value'),
+        ("x=metats method.labels=soft", 'write "name=method: key=value'),
         ("a b=metats:", "letters, digits and"),
         ("x=metatz:", "metats"),
         ("vat=metats:", "has the name of another method"),

@@ -109,6 +109,10 @@ def test_the_sentence_says_what_was_kept_and_where_raw_text_helped() -> None:
         "kept the supervised start: dev F1 51.00 against student 50.00, teacher 50.50; what was learned from raw text did not help on dev: "
         "the student was better in en +1.0; worse in de -4.0"
     )
+    same = Verdict("student", "student", {"student": start, START: start})
+    assert (
+        same.sentence == "kept the student: dev F1 50.00 against supervised start 50.00; on dev raw text made it no better in any language"
+    )
     alike = Verdict(START, "student", {"student": Scored(50.0, {"de": 44.0}), START: Scored(51.0, {"de": 44.0})})
     assert alike.sentence.endswith("against student 50.00; what was learned from raw text did not help on dev")
 

@@ -409,7 +409,7 @@ def test_what_cannot_be_shown_is_said_in_a_sentence(place: Path, tmp_path: Path)
         f"{place / 'multi'} has no pseudo-labels: it was trained by supervised-multi, which learns from labels alone; "
         f"fewtag pseudo {place / 'multi'} --against OTHER_RUN still compares the taggers"
     )
-    assert "Unknown language 'pl'" in refused(ConfigError, run, "--lang", "pt,pl")
+    assert "unknown language 'pl'" in refused(ConfigError, run, "--lang", "pt,pl")
     single = Path(shutil.copytree(place / "multi", tmp_path / "single"))
     (single / "model").rename(single / "languages")
     assert "delivers no one tagger" in refused(ConfigError, run, "--against", single)

@@ -247,7 +247,7 @@ def test_a_file_is_not_replaced_unasked(a_run: Path, tmp_path: Path) -> None:
     assert out.read_text() == "mine"
     write_report(a_run, out, force=True)
     assert out.read_text().startswith("<!DOCTYPE html>")
-    with pytest.raises(ConfigError, match="Unknown split 'tset'"):
+    with pytest.raises(ConfigError, match="unknown split 'tset'"):
         write_report(a_run, split="tset")
 
 

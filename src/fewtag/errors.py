@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+INTERRUPTED = 130  # exit code of what the user stopped: 128 and the signal, as shells have it
+
 
 class FewtagError(Exception):
     """Base of every error the library raises on purpose; ``exit_code`` is what the CLI leaves with."""
@@ -54,7 +56,7 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     choices = sorted(choices)
     near = nearest(name, choices)
     hint = f" Did you mean {near!r}?" if near else ""
-    return f"Unknown {kind} {name!r}.{hint} Choose one of: {', '.join(choices)}."
+    return f"unknown {kind} {name!r}.{hint} Choose one of: {', '.join(choices)}."
 
 
 def missing_extra(package: str, extra: str) -> SetupError:

@@ -27,7 +27,7 @@ from fewtag.cli.report import report
 from fewtag.cli.split import split
 from fewtag.cli.train import train
 from fewtag.cli.tune import tune
-from fewtag.errors import FewtagError
+from fewtag.errors import INTERRUPTED, FewtagError
 
 app = typer.Typer(
     name="fewtag",
@@ -76,13 +76,14 @@ def main() -> None:
     try:
         app()
     except FewtagError as error:
-        print(f"error: {error}", file=sys.stderr)
+        stopped = error.exit_code == INTERRUPTED  # as the user asked for, and nothing is lost
+        print(error if stopped else f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         _say_interrupted()
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except SystemExit as end:
-        if end.code == 130:  # typer makes this of KeyboardInterrupt, and says nothing
+        if end.code == INTERRUPTED:  # typer makes this of KeyboardInterrupt, and says nothing
             _say_interrupted()
         raise
     except BrokenPipeError:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from fewtag.data.corpus import Corpus
@@ -15,6 +16,9 @@ from fewtag.data.formats.scheme import place_of
 from fewtag.data.problems import Problems
 from fewtag.text.sentence import Sentence
 from fewtag.text.tags import spans_of
+
+_RARE = 0.05  # of the count of a label of nearly the same spelling: rare enough to be a slip
+_SHORT = 4  # letters: shorter labels lie close together anyway
 
 Windows = Callable[[Sequence[Sentence]], Sequence[Sequence[tuple[int, int]]]]
 
@@ -132,15 +136,47 @@ def _label_oddities(corpus: Corpus, labels: dict[str, Counter[str]]) -> None:
         usual, *others = sorted(spellings, key=lambda label: -sum(labels[label].values()))
         for label in others:
             path, line = _first(corpus, label)
-            count = sum(labels[label].values())
-            times = "once" if count == 1 else f"{count} times"
+            times = _times(sum(labels[label].values()))
             corpus.problems.error(path, line, "case", f"label {label!r} is used {times}, did you mean {usual!r}?")
+    _misspelled(corpus, {label: sum(splits.values()) for label, splits in labels.items()})
     for label, splits in sorted(labels.items()):
         if "train" not in splits:
             path, line = _first(corpus, label)
             corpus.problems.warn(
                 path, line, "label-not-in-train", f"label {label!r} occurs in {', '.join(sorted(splits))} but never in train"
             )
+
+
+def _misspelled(corpus: Corpus, counts: dict[str, int]) -> None:
+    """Warn of labels that are one slip of the hand from a far more frequent one; those that differ in case are errors already."""
+    for label, count in sorted(counts.items()):
+        near = [each for each in counts if count <= _RARE * counts[each] and _is_slip(label.lower(), each.lower())]
+        if near:
+            path, line = _first(corpus, label)
+            usual = max(near, key=counts.__getitem__)
+            said = f"label {label!r} is used {_times(count)} and {usual!r} {_times(counts[usual])}; is it misspelled?"
+            corpus.problems.warn(path, line, "near", said)
+
+
+def _is_slip(one: str, other: str) -> bool:
+    """Whether one letter, or two neighbors that changed places, make one label of the other; numbers are told apart on purpose."""
+    if one == other or min(len(one), len(other)) < _SHORT:
+        return False
+    head = _shared(one, other)
+    tail = _shared(one[head:][::-1], other[head:][::-1])
+    here, there = (text[head : len(text) - tail] for text in (one, other))
+    if any(letter.isdigit() for letter in here + there):
+        return False
+    return max(len(here), len(there)) <= 1 or (len(here) == len(there) == 2 and here == there[::-1])
+
+
+def _shared(one: str, other: str) -> int:
+    """Letters that both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _first(corpus: Corpus, label: str) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fewtag.data.files import read_json
-from fewtag.errors import DataError, FewtagError
+from fewtag.errors import INTERRUPTED, DataError, FewtagError
 
 if TYPE_CHECKING:
     from fewtag.data.corpus import Corpus
@@ -84,7 +84,7 @@ class Runner:
             with locked(Path(task.folder)):
                 self._run(task, tell, interrupted)
         except FewtagError as error:
-            tell(Event(task.name, "stopped" if error.exit_code == 130 else "failed", str(error)))
+            tell(Event(task.name, "stopped" if error.exit_code == INTERRUPTED else "failed", str(error)))
         except Exception as error:
             tell(Event(task.name, "failed", f"{type(error).__name__}: {error}", traceback.format_exc()))
         else:

@@ -55,7 +55,7 @@ def variant(text: str) -> Variant:
     name, equals, method = (part.strip() for part in head.partition("="))
     if equals and name and not _NAME.fullmatch(name):
         raise ConfigError(f"variant name {name!r} will be part of a folder's name; write it with letters, digits and . _ + - alone")
-    if not equals or not name or not method:
+    if not equals or not name or not method or len(method.split()) > 1:
         raise ConfigError(f'variant {text!r} cannot be read; write "name=method: key=value ...", as in "soft=metats: method.labels=soft"')
     row(method)
     if name in METHODS and name != method:

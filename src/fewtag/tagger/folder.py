@@ -67,6 +67,9 @@ def replaced(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(writing, ignore_errors=True)
         raise
+    readable = writing.stat().st_mode & 0o666  # safetensors writes for the owner alone; whoever may read the rest may read the weights
+    for path in filter(Path.is_file, writing.iterdir()):
+        path.chmod(readable)
     for path in (*writing.iterdir(), writing):
         sync(path)
     if folder.exists():

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from fewtag.data.low_resource import LowResource
-from fewtag.errors import FewtagError
+from fewtag.errors import INTERRUPTED, FewtagError
 from fewtag.methods import row
 from fewtag.methods.method import Budget, Method, Stage
 from fewtag.tagger.allocator import give_back
@@ -33,7 +33,7 @@ Listener = Callable[[Progress | str], None]
 class Interrupted(FewtagError):
     """The user stopped the run; a checkpoint is on disk."""
 
-    exit_code = 130
+    exit_code = INTERRUPTED
 
 
 class Drive:

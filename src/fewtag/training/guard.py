@@ -94,7 +94,7 @@ class Verdict:
             told = _gains(start, self.scores[self.final])
             text = f"{text}; what was learned from raw text did not help on dev"
             return f"{text}: the {self.final} was {told}" if told else text
-        told = _gains(start, chosen)
+        told = _gains(start, chosen) or ("no better in any language" if start.by_language else "")
         return f"{text}; on dev raw text made it {told}" if told else text
 
     def _doubtful(self) -> str:
