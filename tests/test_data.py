@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fewtag.data.amounts import parse_amount, parse_amounts
 from fewtag.data.corpus import Corpus
 from fewtag.data.ledger import Ledger, find_oddities, ledger
-from fewtag.data.low_resource import LowResource, parse_spec
+from fewtag.data.low_resource import LowResource
 from fewtag.data.statistics import statistics
 from fewtag.data.stream import Stream
 from fewtag.errors import ConfigError, DataError
@@ -162,7 +163,37 @@ def test_ids_of_the_choice_are_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spec", ["", "0", "-5", "101%", "1.5", "2.5shot", "some", "5 shots"])
 def test_amounts_that_cannot_be_read(spec: str) -> None:
     with pytest.raises(ConfigError, match="labeled"):
-        parse_spec(spec)
+        parse_amount(spec)
+
+
+def test_a_language_can_have_an_amount_of_its_own() -> None:
+    corpus = corpus_of(en=40, de=40, fr=40)
+    data = LowResource.sample(corpus, " de=5%  en=30 7 ", 13, dev_size="matched", unlabeled="en=3 50%")
+    assert {lang: len(some) for lang, some in data.labeled.items()} == {"de": 2, "en": 30, "fr": 7}
+    assert {lang: len(some) for lang, some in data.dev.items()} == {"de": 2, "en": 3, "fr": 3}
+    assert {lang: len(some) for lang, some in data.unlabeled.items()} == {"de": 19, "en": 3, "fr": 16}  # halves of 38 and 33, even ones
+    for alone in ("de", "en", "fr"):  # what one gets does not depend on the others
+        own = LowResource.sample(corpus, {"de": "5%", "en": "30", "fr": "7"}[alone], 13).labeled[alone]
+        assert own == data.labeled[alone]
+    assert parse_amounts("5 en=1% de=2") == parse_amounts("de=2 en=1% 5") != parse_amounts("de=2 en=1% 6")
+    assert (parse_amounts("5shot").alike, parse_amounts("en=2 5shot").alike) == ((5.0, "shot"), None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("en=5", "nothing says how much of de; add de=200"),
+        ("EN=5 7", "unknown language 'EN'. Did you mean 'en'"),
+        ("en=5 en=6 7", "each language once"),
+        ("=5 7", "each language once"),
+        ("5 7", "2 amounts for the same languages"),
+        ("en=0 7", "'0' cannot be read; .* above 0"),
+        ("en= 7", "labeled '' cannot be read"),
+    ],
+)
+def test_amounts_by_language_that_make_no_sense(spec: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        LowResource.sample(corpus_of(en=20, de=20), spec)
 
 
 def test_nothing_labeled_is_refused() -> None:

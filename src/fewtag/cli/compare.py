@@ -33,7 +33,9 @@ def compare(
         list[str] | None,
         typer.Option("--variant", help='A method under settings of its own, as one more row: "soft=metats: method.labels=soft".'),
     ] = None,
-    labeled: Annotated[str, typer.Option("--labeled", help="Labels kept: 1%, 200, 5shot; several, 10%,20%, give a curve.")] = "100%",
+    labeled: Annotated[
+        str, typer.Option("--labeled", help="Labels kept: 1%, 200, 5shot, 'en=200 20'; several, 10%,20%, give a curve.")
+    ] = "100%",
     seeds: Annotated[str, typer.Option("--seeds", help="How many (5 is 1 to 5), or which (3,7,11).")] = "5",
     encoder: Annotated[str, typer.Option("--encoder", help="compact, a folder, or a Hugging Face name; several with commas.")] = "compact",
     languages: Annotated[str | None, typer.Option("--langs", help="Only these languages, e.g. en,de.")] = None,

@@ -19,7 +19,7 @@ from fewtag.evaluation.tables import aligned
 def split(
     dir: Annotated[Path, typer.Argument(help="Data folder with a labeled train split.", metavar="DIR")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
-    labeled: Annotated[str, typer.Option("--labeled", help="Per language: 1%, 200 (sentences) or 5shot (spans of each label).")],
+    labeled: Annotated[str, typer.Option("--labeled", help="Per language: 1%, 200 (sentences), 5shot (spans of each label), 'en=200 20'.")],
     languages: Annotated[str | None, typer.Option("--langs", help="Only these languages, e.g. en,de.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the choice.")] = 13,
     force: Annotated[bool, typer.Option("--force", help="Replace the data files of a folder that is not empty.")] = False,

@@ -31,7 +31,8 @@ def train(
     encoder: Annotated[str | None, typer.Option("--encoder", help="compact (built in), a folder, or a Hugging Face name.")] = None,
     languages: Annotated[str | None, typer.Option("--langs", help="Only these languages, e.g. en,de.")] = None,
     labeled: Annotated[
-        str | None, typer.Option("--labeled", help="Keep only so many labels per language: 1%, 200, 5shot. The rest becomes raw text.")
+        str | None,
+        typer.Option("--labeled", help="Keep only so many labels per language: 1%, 200, 5shot, 'en=200 20'. The rest becomes raw text."),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of the sample, the weights and every draw.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda:0.")] = None,

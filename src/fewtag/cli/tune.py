@@ -27,7 +27,9 @@ def tune(
     method: Annotated[str | None, typer.Option("-m", "--method", help="By name, as fewtag info lists them.")] = None,
     encoder: Annotated[str | None, typer.Option("--encoder", help="compact (built in), a folder, or a Hugging Face name.")] = None,
     languages: Annotated[str | None, typer.Option("--langs", help="Only these languages, e.g. en,de.")] = None,
-    labeled: Annotated[str | None, typer.Option("--labeled", help="Keep only so many labels per language: 1%, 200, 5shot.")] = None,
+    labeled: Annotated[
+        str | None, typer.Option("--labeled", help="Keep only so many labels per language: 1%, 200, 5shot, 'en=200 20'.")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of the sample, the weights and every draw.")] = None,
     config: Annotated[Path | None, typer.Option("-c", "--config", help="A fewtag.toml; default: the one in DIR.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any configuration value, e.g. --set train.max_steps=800.")] = None,

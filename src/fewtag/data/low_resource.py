@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import random
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fewtag.data.amounts import Amount, count_of, parse_amounts
 from fewtag.data.arrays import HiddenTags, Joined, SentenceArrays, pick, tagged, without_tags
 from fewtag.data.corpus import Corpus
 from fewtag.data.files import write_text
-from fewtag.errors import ConfigError, DataError
+from fewtag.errors import DataError
 from fewtag.text.sentence import Sentence
-from fewtag.text.tags import TagSet, spans_of
+from fewtag.text.tags import TagSet
 
 _DEV_SHARE = 0.2  # of the labeled sentences, where there is no dev split
-_SPEC = re.compile(r"(\d+(?:\.\d+)?)(%|shot)?")
 ByLanguage = dict[str, Sequence[Sentence]]
 
 
@@ -64,7 +62,8 @@ class LowResource:
 
         Args:
             corpus: with a train split.
-            labeled: per language ``"1%"`` (at least one sentence), ``"200"`` sentences, or ``"5shot"``: about five spans of each label.
+            labeled: per language ``"1%"`` (at least one sentence), ``"200"`` sentences, or ``"5shot"``: about five spans of each label;
+                ``"en=200 5"``: English has an amount of its own.
             seed: of the choice, per language independent of the other languages.
             languages: only these; None for all.
             dev_size: ``"full"``, or ``"matched"``: at most as many dev sentences as labeled ones (ambiguity A31).
@@ -77,13 +76,17 @@ class LowResource:
             ConfigError: for a specification that cannot be read.
             DataError: when nothing is labeled.
         """
-        amount, unit = parse_spec(labeled)
-        like = parse_spec(dev_like) if dev_like else (amount, unit)
+        languages = languages or corpus.languages
+        amounts, pools = parse_amounts(labeled), parse_amounts(unlabeled, "unlabeled")
+        dev_amounts = parse_amounts(dev_like) if dev_like else amounts
+        for each in (amounts, pools, dev_amounts):
+            each.check(corpus.languages)
         result: dict[str, ByLanguage] = {"labeled": {}, "unlabeled": {}, "dev": {}, "test": {}}
         hidden: list[Sequence[Sentence]] = []
         notes: list[str] = []
         own_dev: list[str] = []
-        for language in languages or corpus.languages:
+        for language in languages:
+            like = dev_amounts.of(language)
             splits = corpus.sentences[language]
             train = tagged(splits.get("train", []))
             order = shuffled(len(train), f"{seed}/{language}/labeled")
@@ -93,7 +96,7 @@ class LowResource:
                 own_dev.append(language)
                 dev, order = pick(train, sorted(order[:count])), order[count:]
                 notes.append(f"{language} has no dev split: {len(dev)} labeled sentences of train are kept aside to decide when to stop")
-            count = count_of(amount, unit, train, order)
+            count = count_of(*amounts.of(language), train, order)
             chosen, left = sorted(order[:count]), sorted(order[count:])
             # A few stay objects, made once; they are drawn again and again.
             result["labeled"][language] = list(pick(train, chosen))
@@ -105,7 +108,7 @@ class LowResource:
             raw = raw if isinstance(raw, SentenceArrays) else [s for s in raw if len(s)]
             parts = tuple(without_tags(part) for part in (rest, raw, untagged) if len(part))
             result["unlabeled"][language] = pool_of(
-                parts[0] if len(parts) == 1 else Joined(parts), unlabeled, f"{seed}/{language}/unlabeled"
+                parts[0] if len(parts) == 1 else Joined(parts), pools.of(language), f"{seed}/{language}/unlabeled"
             )
             most = count_of(*like, train, order)
             if dev_size == "matched" and len(dev) > most:
@@ -126,19 +129,15 @@ class LowResource:
         write_text(path, json.dumps({"labeled": self.spec, "seed": self.seed, "ids": chosen}, indent=1, ensure_ascii=False) + "\n")
 
 
-def pool_of(raw: Sequence[Sentence], amount: str, key: str) -> Sequence[Sentence]:
+def pool_of(raw: Sequence[Sentence], amount: Amount, key: str) -> Sequence[Sentence]:
     """The first so many of the raw sentences in an order drawn at random, as they stand in the file.
 
     Args:
         raw: all of a language.
-        amount: ``"10%"`` or ``"5000"``.
+        amount: of sentences.
         key: of the order.
-
-    Raises:
-        ConfigError: for anything else.
     """
-    number, unit = parse_spec(amount, "unlabeled")
-    count = count_of(number, unit, raw, range(len(raw)))
+    count = count_of(*amount, raw, range(len(raw)))
     if count >= len(raw):
         return raw
     return pick(raw, sorted(shuffled(len(raw), key)[:count]))
@@ -149,38 +148,3 @@ def shuffled(count: int, key: str) -> list[int]:
     order = list(range(count))
     random.Random(key).shuffle(order)
     return order
-
-
-def parse_spec(text: str, what: str = "labeled") -> tuple[float, str]:
-    """``"1%"`` -> (1.0, "%"); ``"200"`` -> (200.0, ""); ``"5shot"`` -> (5.0, "shot").
-
-    Args:
-        text: to read.
-        what: ``"labeled"``, or ``"unlabeled"`` text, which has no labels to count shots of.
-
-    Raises:
-        ConfigError: for anything else.
-    """
-    labeled, match = what == "labeled", _SPEC.fullmatch(str(text).strip())
-    if not match or float(match[1]) <= 0 or (match[2] == "%" and float(match[1]) > 100) or (match[2] == "shot" and not labeled):
-        ways = "(1%), a number per language (200) or shots per label (5shot)" if labeled else "(10%) or a number per language (5000)"
-        raise ConfigError(f"{what} {text!r} cannot be read; write a share {ways}")
-    amount, unit = float(match[1]), match[2] or ""
-    if unit != "%" and amount != int(amount):
-        raise ConfigError(f"{what} {text!r}: a number of sentences or shots must be whole; for a share write {text}%")
-    return amount, unit
-
-
-def count_of(amount: float, unit: str, train: Sequence[Sentence], order: Sequence[int]) -> int:
-    """How many sentences of ``order`` are kept."""
-    if unit == "%":
-        return min(len(order), max(1, round(amount / 100 * len(train)))) if order else 0
-    if unit == "":
-        return min(len(order), int(amount))
-    total = Counter(span.label for index in order for span in spans_of(train[index].tags or ()))
-    seen: Counter[str] = Counter()
-    for count, index in enumerate(order):
-        if all(seen[label] >= min(amount, number) for label, number in total.items()):
-            return count
-        seen.update(span.label for span in spans_of(train[index].tags or ()))
-    return len(order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
-from fewtag.data.low_resource import parse_spec
+from fewtag.data.amounts import parse_amounts
 from fewtag.experiments import page, tables
 from fewtag.experiments.claims import AVERAGE, is_ablation, is_rival
 from fewtag.experiments.comparison_plots import Dots, Mark, cost_chart, difference_map, dot_chart
@@ -183,7 +183,10 @@ def _curves(results: Results) -> list[Block]:
 
 def _curve(results: Results, groups: Sequence[Group]) -> list[Block]:
     """Figure 2; in several charts with one scale where there are many methods, ours in each."""
-    sizes = {group: parse_spec(group.labeled) for group in groups}
+    alike = {group: parse_amounts(group.labeled).alike for group in groups}
+    sizes = {group: amount for group, amount in alike.items() if amount is not None}
+    if len(sizes) < len(alike):
+        return [Text("There is no chart: amounts that differ from language to language have no axis.")]
     if len({unit for _, unit in sizes.values()}) > 1:
         return [Text("There is no chart: percent, numbers of sentences and shots have no axis in common.")]
     unit = {"%": "percent of the labels kept", "": "labeled sentences per language", "shot": "shots per label"}[sizes[groups[0]][1]]

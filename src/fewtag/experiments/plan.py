@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fewtag.config import build, merge, words_of
-from fewtag.data.low_resource import parse_spec
+from fewtag.data.amounts import parse_amounts
 from fewtag.errors import ConfigError
 from fewtag.experiments.variants import Variant, rows
 from fewtag.methods import METHODS, Row, resolve, row
@@ -122,9 +122,9 @@ def plan(
         twice = sorted(str(each) for each, times in Counter(some).items() if times > 1)
         if twice or not (some or (variants and what == "method")):
             raise ConfigError(f"{what} {twice[0]} is given twice; once is enough" if twice else f"a comparison needs at least one {what}")
-    alike = [spec for spec, times in Counter(map(parse_spec, labeled)).items() if times > 1]
+    alike = [spec for spec, times in Counter(map(parse_amounts, labeled)).items() if times > 1]
     if alike:
-        same = " and ".join(spec for spec in labeled if parse_spec(spec) == alike[0])
+        same = " and ".join(spec for spec in labeled if parse_amounts(spec) == alike[0])
         raise ConfigError(f"labeled fractions {same} are the same; once is enough")
     own = {each.name: _method_settings(each, settings) for each in table}
     unknown = sorted(set(_given(settings)) - {key for each in own.values() for key in each})
