@@ -36,12 +36,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_checkpoint(tmp_path_factory.mktemp("bert"), "bert")
 
 
-def built(checkpoint: Path, **learner: Any) -> Any:
+def built(checkpoint: Path, method: dict[str, Any] | None = None, **learner: Any) -> Any:
     def make(role: str) -> Tagger:
         encoder = make_tagger(role).encoder if role.startswith("compact-") else build_encoder(str(checkpoint))
         return Tagger(encoder, TAG_SET)
 
-    return METHODS["mixed-ensemble"].method(resolve("mixed-ensemble", {}), make, LearnerConfig(**learner))
+    return METHODS["mixed-ensemble"].method(resolve("mixed-ensemble", method or {}), make, LearnerConfig(**learner))
 
 
 def test_both_encoders_read_the_same_rows(checkpoint: Path) -> None:
@@ -69,19 +69,30 @@ def test_a_batch_for_one_encoder_has_nothing_for_a_second() -> None:
 def test_the_say_of_a_member_is_the_square_of_its_score(checkpoint: Path) -> None:
     """60, 60, 30 and 30 on dev: 3600 + 3600 + 900 + 900 = 9000, so 0.4, 0.4, 0.1 and 0.1 of the word."""
     method = built(checkpoint)
-    assert method.weights() is None, "nobody has a score yet"
+    assert method.weights("en") is None, "nobody has a score yet"
     for stage, score in zip(method.stages(), (60.0, 60.0, 30.0, 30.0), strict=False):
-        stage.ended(score)
-    assert method.weights() == pytest.approx([0.4, 0.4, 0.1, 0.1])
+        stage.ended({"en": score + 5, "de": score - 5})
+    assert method.weights("en") == pytest.approx([0.4, 0.4, 0.1, 0.1])
     raw = method.batcher.batch(RAW["en"][:3], labeled=False)
     for seed, learner in enumerate((*method.members, *method.compact)):
         torch.manual_seed(seed)
         torch.nn.init.normal_(learner.tagger.head.weight, std=2.0)
     each = [mean_of([member], raw, KEY) for member in method.members] + [mean_of([], raw, KEY, [other]) for other in method.compact]
     expected = 0.4 * each[0] + 0.4 * each[1] + 0.1 * each[2] + 0.1 * each[3]
-    torch.testing.assert_close(mean_of(method.members, raw, KEY, method.compact, method.weights()), expected)
+    torch.testing.assert_close(mean_of(method.members, raw, KEY, method.compact, method.weights("en")), expected)
     torch.testing.assert_close(mean_of(method.members, raw, KEY, method.compact), sum(each) / 4)
     assert not torch.allclose(expected, sum(each) / 4, atol=1e-2)
+
+
+def test_a_word_can_count_by_the_language_it_is_about(checkpoint: Path) -> None:
+    """To the third power, in English 2, 2, 1, 1: kinds of 8 and 1, so 4/9 and 1/18 each; in German, where the second kind is better,
+    1, 1, 2, 2; of a language that dev lacks, the mean of both."""
+    method = built(checkpoint, method={"say": "by-language", "say_power": 3.0})
+    for stage, (english, german) in zip(method.stages(), ((2.0, 1.0), (2.0, 1.0), (1.0, 2.0), (1.0, 2.0)), strict=False):
+        stage.ended({"en": english, "de": german})
+    assert method.weights("en") == pytest.approx([4 / 9, 4 / 9, 1 / 18, 1 / 18])
+    assert method.weights("de") == pytest.approx([1 / 18, 1 / 18, 4 / 9, 4 / 9])
+    assert method.weights("fr") == pytest.approx([0.25] * 4)
 
 
 def test_the_student_of_the_built_in_encoder_speaks_for_its_members(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,9 +113,9 @@ def test_the_student_of_the_built_in_encoder_speaks_for_its_members(checkpoint: 
     monkeypatch.setattr(Learner, "passes", watched)
     labeled, raw = (method.batcher.batch(some["en"][:3], labeled=some is LABELED) for some in (LABELED, RAW))
     for stage, score in zip(alone, (60.0, 60.0, 30.0, 30.0), strict=True):
-        stage.ended(score)
+        stage.ended({"en": score + 5, "de": score - 5})
     for stage, weights in ((relay, [0.4, 0.4, 0.1, 0.1]), (distill, [0.18, 0.18, 0.64])):
-        assert method.weights() == pytest.approx(weights)
+        assert method.weights("en") == pytest.approx(weights)
         stage.begin()
         before = {name: value.clone() for name, value in stage.scored.tagger.state_dict().items()}
         asked.append([])
@@ -112,7 +123,7 @@ def test_the_student_of_the_built_in_encoder_speaks_for_its_members(checkpoint: 
         stage.step(labeled, raw, KEY)
         costs.append(method.num_passes - passes_before)
         assert any(not torch.equal(value, before[name]) for name, value in stage.scored.tagger.state_dict().items())
-        stage.ended(80.0)
+        stage.ended({"en": 80.0})
     assert asked == [["member-1", "member-2", "compact-1", "compact-2"], ["member-1", "member-2", "compact-student"]]
     assert costs == [10, 9]  # a pass of each speaker, and two batches there and back, 3 each
 
@@ -129,12 +140,14 @@ def test_only_students_are_averaged(checkpoint: Path) -> None:
 def test_scores_survive_a_checkpoint(checkpoint: Path) -> None:
     method, other = built(checkpoint), built(checkpoint)
     for stage, score in zip(method.stages(), (60.0, 50.0, 30.0, 20.0), strict=False):
-        stage.ended(score)
+        stage.ended({"en": score + 5, "de": score - 5})
     stages = other.stages()
     other.restore(method.state())
-    assert other.weights() == method.weights()
-    stages[4].ended(80.0)
-    assert other.scores == {**method.scores, "compact-student": 80.0}, "stages from before the checkpoint was read tell the same method"
+    assert other.weights("en") == method.weights("en")
+    stages[4].ended({"en": 80.0})
+    assert other.scores == {**method.scores, "compact-student": {"en": 80.0}}, (
+        "stages from before the checkpoint was read tell the same method"
+    )
 
 
 def test_a_learning_rate_for_the_encoder_is_not_taken_by_the_other_one(checkpoint: Path) -> None:

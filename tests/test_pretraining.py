@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,9 +14,11 @@ from checkpoints import save_checkpoint
 from fewtag.encoders import Encoder, build_encoder
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.encoders.encoder import Inputs
+from fewtag.errors import ConfigError
 from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
+from fewtag.methods.distill import mean_of
 from fewtag.methods.method import Budget, Stage
 from fewtag.methods.pretraining import Pretrained, PretrainingConfig, choose
 from fewtag.tagger import Batch, Tagger
@@ -190,6 +192,63 @@ def test_fresh_starts_are_pre_trained_too_also_after_a_restart(name: str, values
     again.restore(method.state())
     other: Any = again.inner
     assert torch.equal(other._fresh["encoder.table"], table)
+
+
+def test_the_tagger_from_before_the_reading_teaches_where_it_is_heard(checkpoint: Path) -> None:
+    """Squares of 60 and 30: 0.8 and 0.2 of the word, the first shared by three members; in German it is the other way round."""
+    method, raw = pretrained("smooth-ensemble", "compact", checkpoint, hears_bare=True, say="by-language")
+    bare, _, *members, _ = method.stages()
+    assert method.bare is not None and bare.scored is method.bare, "it is trained whether or not there is a guard"
+    inner: Any = method.inner
+    assert method.bare.name not in inner.learners() and [each.name for each in inner.speakers[1]] == ["bare"]
+    bare.ended({"en": 30.0, "de": 60.0})
+    for stage in members:
+        stage.ended({"en": 60.0, "de": 30.0})
+    assert inner.weights("en") == pytest.approx([0.8 / 3] * 3 + [0.2])
+    assert inner.weights("de") == pytest.approx([0.2 / 3] * 3 + [0.8])
+    for seed, learner in enumerate((*inner.members, method.bare)):
+        torch.manual_seed(seed)
+        torch.nn.init.normal_(learner.tagger.head.weight, std=2.0)
+    each = [mean_of([learner], raw, KEY) for learner in (*inner.members, method.bare)]
+    torch.testing.assert_close(inner._ask(raw, KEY), 0.8 / 3 * (each[0] + each[1] + each[2]) + 0.2 * each[3])
+    again, _ = pretrained("smooth-ensemble", "compact", checkpoint, hears_bare=True, say="by-language")
+    again.restore(method.state())
+    torch.testing.assert_close(cast(Any, again.inner)._ask(raw, KEY), inner._ask(raw, KEY))
+    deaf, _ = pretrained("smooth-ensemble", "compact", checkpoint, guarded=True)
+    assert deaf.bare is not None and not cast(Any, deaf.inner).speakers[1]
+
+
+def test_the_built_in_encoder_can_read_beside_another(checkpoint: Path) -> None:
+    """Its members and their student start from what it has read, the run's encoder as it was; the first stage is a start to share."""
+
+    def make(role: str) -> Tagger:
+        return Tagger(encoder_of("compact" if role.startswith("compact-") else "hugging_face", checkpoint), TAG_SET)
+
+    def built(name: str, learner: LearnerConfig) -> Pretrained:
+        config = PretrainingConfig(steps=5, encoder="built-in")
+        return Pretrained(METHODS[name].method(resolve(name, {}), make, learner), config, make, learner, guarded=True)
+
+    method = built("mixed-ensemble", LearnerConfig(lr=1e-30, head_lr=1e-30))
+    stages = method.stages()
+    names = ["member-1", "pretrain", "member-2", "compact-1", "compact-2", "compact-student", "distill"]
+    assert [stage.name for stage in stages] == names and method.bare is None
+    inner: Any = method.inner
+    raw = method.batcher.batch(SENTENCES * 4, labeled=False)
+    run_before = {name: value.clone() for name, value in inner.student.tagger.state_dict().items()}
+    losses = [float(stages[1].step(None, raw, Key(0, "pretrain", step))["masked words"]) for step in range(60)]
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5]), "a rate for the run's encoder is none for the built-in one"
+    for stage in stages[2:5]:
+        stage.begin()
+    read = method.guesser.encoder.state_dict()
+    for other in inner.others:
+        assert all(torch.equal(value, read[name]) for name, value in other.tagger.encoder.state_dict().items())
+    assert all(torch.equal(value, run_before[name]) for name, value in inner.student.tagger.state_dict().items())
+    again = built("mixed-ensemble", LearnerConfig(lr=1e-30, head_lr=1e-30))
+    again.restore(method.state())
+    for learner, other in zip(again.learners().values(), method.learners().values(), strict=True):
+        assert all(torch.equal(value, other.tagger.state_dict()[name]) for name, value in learner.tagger.state_dict().items())
+    with pytest.raises(ConfigError, match="mixed-ensemble"):
+        built("smooth-ensemble", LearnerConfig())
 
 
 # ---- a head that learns first, languages with weights

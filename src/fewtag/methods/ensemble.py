@@ -6,20 +6,20 @@ their distributions and then trains one network on them. What is delivered costs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from statistics import fmean
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from fewtag.learning.learner import Learner
 from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import Key
 from fewtag.methods.distill import DistillConfig, Targets, distill_step, mean_of
-from fewtag.methods.method import Method, Said, Stage, Step
+from fewtag.methods.method import Method, Noted, Said, Stage, Step
 from fewtag.methods.supervised import supervised_stage
 from fewtag.tagger.batch import Batch
 from fewtag.tagger.tagger import Tagger
@@ -34,8 +34,11 @@ class EnsembleConfig(DistillConfig):
     compact_labels: Targets = "soft-high"  # what it is told; LOG.md 2026-11-26
     # Decay of a moving average of the students' weights, which is what is scored and kept; 0: as `train.average` says. LOG.md 2026-11-26
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    # Whose word counts how much: every one's the same, or each encoder's as the mean square of its F1 on dev, so a poor one says little
-    say: Literal["same", "by-dev"] = "same"
+    hears_bare: bool = False  # after a pre-training: whether the tagger from before it, which the guard has anyway, teaches too
+    # Whose word counts how much: every one's the same, or each kind's as its mean F1 on dev to a power, so a poor one says little;
+    # by-language: the F1 of the text's language alone
+    say: Literal["same", "by-dev", "by-language"] = "same"
+    say_power: PositiveFloat = 2.0
     finetune: bool = False  # of the student on labels alone: they were in every step of it, and more of them cost F1; LOG.md 2026-11-26
 
 
@@ -61,7 +64,9 @@ class Ensemble(Method):
         self.compact_students = [Learner(name, make_tagger(name), usual.model_copy(update=averaged)) for name in pupils]
         self.others = [*self.compact, *self.compact_students]
         self.student = Learner("student", make_tagger("student"), learner.model_copy(update=averaged))
-        self.scores: dict[str, float] = {}  # of those whose training has ended, F1 on dev
+        self.hears_bare = config.hears_bare
+        self.bare: Learner | None = None
+        self.scores: dict[str, Mapping[str, float]] = {}  # of those whose training has ended, F1 on dev by language
 
     def stages(self) -> list[Stage]:
         c = self.config
@@ -101,27 +106,40 @@ class Ensemble(Method):
         stage = self._alone(member)
         return replace(stage, step=_for_second(stage.step))
 
-    def _note(self, learner: Learner) -> Callable[[float], None]:
+    def _note(self, learner: Learner) -> Noted:
         """What keeps a learner's score."""
         return partial(self.scores.__setitem__, learner.name)
 
-    @property
-    def speakers(self) -> tuple[Sequence[Learner], Sequence[Learner]]:
-        """Who teaches now, of the run's encoder and of the built-in one: its members, until their student speaks for them."""
-        pupils = [each for each in self.compact_students if each.name in self.scores]
-        return self.members, pupils or self.compact
+    def hear_bare(self, bare: Learner) -> Noted:
+        self.bare = bare
+        return self._note(bare)
 
-    def weights(self) -> list[float] | None:
-        """Of each speaker's word, the built-in encoder's last; None: all alike."""
-        squares = [[self.scores.get(each.name, 0.0) ** 2 for each in some] for some in self.speakers if some]
-        total = sum(map(fmean, squares))
-        if self.config.say == "same" or not total:
+    @property
+    def speakers(self) -> tuple[Sequence[Learner], Sequence[Learner], Sequence[Learner]]:
+        """Who teaches now: members, a tagger from before a pre-training, and the built-in encoder's or, as it is there, their student."""
+        pupils = [each for each in self.compact_students if each.name in self.scores]
+        return self.members, [self.bare] if self.bare and self.hears_bare else [], pupils or self.compact
+
+    def weights(self, language: str) -> list[float] | None:
+        """Of each speaker's word on text of a language, in their order; None: all alike."""
+        c = self.config
+        kinds = [[self._score(each, language) ** c.say_power for each in kind] for kind in self.speakers if kind]
+        total = sum(map(fmean, kinds))
+        if c.say == "same" or not total:
             return None
-        return [square / len(some) / total for some in squares for square in some]
+        return [one / len(kind) / total for kind in kinds for one in kind]
+
+    def _score(self, learner: Learner, language: str) -> float:
+        """F1 on dev: of the language where that is asked for and known, otherwise of all."""
+        scores = self.scores.get(learner.name)
+        if not scores:
+            return 0.0
+        everywhere = sum(scores.values()) / len(scores)
+        return scores.get(language, everywhere) if self.config.say == "by-language" else everywhere
 
     def _ask(self, batch: Batch, key: Key) -> Tensor:
-        members, compact = self.speakers
-        return mean_of(members, batch, key, compact, self.weights())
+        members, bare, compact = self.speakers
+        return mean_of([*members, *bare], batch, key, compact, self.weights(batch.language))
 
     def _tell(self, said: Said) -> None:
         self.said = said

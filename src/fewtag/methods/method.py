@@ -15,6 +15,7 @@ from fewtag.learning.pseudo_labels import PseudoLabels
 from fewtag.learning.seeding import Key
 from fewtag.tagger.batch import Batch, Batcher, Window
 
+Noted = Callable[[Mapping[str, float]], None]  # is told F1 on dev by language
 Step = Callable[Concatenate[Batch | None, Batch | None, Key, ...], dict[str, Tensor]]
 
 
@@ -67,7 +68,7 @@ class Stage:
         heard: labeled sentences of the batch that judges, drawn apart; 0: as many as a step learns from.
         rivals: other learners that are scored beside ``scored``; the best of all that a run has seen can be delivered.
         offered: whether a supervised stage's tagger is a start of what the run delivers, and so offered to the guard.
-        ended: is told the best dev score as the stage ends.
+        ended: is told the best dev score, by language, as the stage ends.
     """
 
     name: str
@@ -86,7 +87,7 @@ class Stage:
     evaluated: bool = True
     raw_batch: int | None = None
     offered: bool = True
-    ended: Callable[[float], None] = lambda score: None
+    ended: Noted = lambda scores: None
 
     @property
     def has_judge(self) -> bool:
@@ -123,10 +124,12 @@ class Method(ABC):
     Attributes:
         said: pseudo-labels of the last step, where it had any.
         others: learners with another encoder than the rest have, all with one; batches are packed for both.
+        hears_bare: whether it makes use of a tagger whose encoder has read no raw text, where there is a pre-training in front.
     """
 
     said: Said | None = None
     others: Sequence[Learner] = ()
+    hears_bare: bool = False
 
     @abstractmethod
     def stages(self) -> list[Stage]:
@@ -156,6 +159,23 @@ class Method(ABC):
         for learner in (each for each in self.learners().values() if each not in self.others):
             learner.tagger.encoder.load_state_dict(encoder)
             learner.restart()
+
+    def start_others_from(self, encoder: Mapping[str, Tensor]) -> None:
+        """The same for `others`, whose encoder is another."""
+        for learner in self.others:
+            learner.tagger.encoder.load_state_dict(encoder)
+            learner.restart()
+
+    def hear_bare(self, bare: Learner) -> Noted:
+        """Take in a tagger that learns the labels before a pre-training; it stays the caller's.
+
+        Args:
+            bare: still to be trained.
+
+        Returns:
+            What is to be told its F1 on dev when it is.
+        """
+        return lambda scores: None
 
     @property
     def num_passes(self) -> int:

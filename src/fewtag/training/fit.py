@@ -196,7 +196,7 @@ def fit(
             yield look()
         if stage.evaluated:
             stage.scored.take_over(position.best_weights)
-            stage.ended(position.best_score or 0.0)
+            stage.ended(position.best_by_language)
         language = ""  # the end of a stage belongs to no draw
         best = Scored(position.best_score or 0.0, position.best_by_language, position.best_counts)
         if guard and stage.effort == "supervised" and stage.offered and position.stage < len(stages) - 1:
