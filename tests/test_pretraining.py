@@ -14,7 +14,6 @@ from checkpoints import save_checkpoint
 from fewtag.encoders import Encoder, build_encoder
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.encoders.encoder import Inputs
-from fewtag.errors import ConfigError
 from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
@@ -216,39 +215,6 @@ def test_the_tagger_from_before_the_reading_teaches_where_it_is_heard(checkpoint
     torch.testing.assert_close(cast(Any, again.inner)._ask(raw, KEY), inner._ask(raw, KEY))
     deaf, _ = pretrained("smooth-ensemble", "compact", checkpoint, guarded=True)
     assert deaf.bare is not None and not cast(Any, deaf.inner).speakers[1]
-
-
-def test_the_built_in_encoder_can_read_beside_another(checkpoint: Path) -> None:
-    """Its members and their student start from what it has read, the run's encoder as it was; the first stage is a start to share."""
-
-    def make(role: str) -> Tagger:
-        return Tagger(encoder_of("compact" if role.startswith("compact-") else "hugging_face", checkpoint), TAG_SET)
-
-    def built(name: str, learner: LearnerConfig) -> Pretrained:
-        config = PretrainingConfig(steps=5, encoder="built-in")
-        return Pretrained(METHODS[name].method(resolve(name, {}), make, learner), config, make, learner, guarded=True)
-
-    method = built("mixed-ensemble", LearnerConfig(lr=1e-30, head_lr=1e-30))
-    stages = method.stages()
-    names = ["member-1", "pretrain", "member-2", "compact-1", "compact-2", "compact-student", "distill"]
-    assert [stage.name for stage in stages] == names and method.bare is None
-    inner: Any = method.inner
-    raw = method.batcher.batch(SENTENCES * 4, labeled=False)
-    run_before = {name: value.clone() for name, value in inner.student.tagger.state_dict().items()}
-    losses = [float(stages[1].step(None, raw, Key(0, "pretrain", step))["masked words"]) for step in range(60)]
-    assert sum(losses[-5:]) < 0.5 * sum(losses[:5]), "a rate for the run's encoder is none for the built-in one"
-    for stage in stages[2:5]:
-        stage.begin()
-    read = method.guesser.encoder.state_dict()
-    for other in inner.others:
-        assert all(torch.equal(value, read[name]) for name, value in other.tagger.encoder.state_dict().items())
-    assert all(torch.equal(value, run_before[name]) for name, value in inner.student.tagger.state_dict().items())
-    again = built("mixed-ensemble", LearnerConfig(lr=1e-30, head_lr=1e-30))
-    again.restore(method.state())
-    for learner, other in zip(again.learners().values(), method.learners().values(), strict=True):
-        assert all(torch.equal(value, other.tagger.state_dict()[name]) for name, value in learner.tagger.state_dict().items())
-    with pytest.raises(ConfigError, match="mixed-ensemble"):
-        built("smooth-ensemble", LearnerConfig())
 
 
 # ---- a head that learns first, languages with weights

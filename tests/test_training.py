@@ -25,7 +25,7 @@ from fewtag.text import Sentence
 from fewtag.training.checkpoint import same
 from fewtag.training.drive import Interrupted
 from fewtag.training.fit import Progress
-from fewtag.training.folder import RunFolder, digest_of
+from fewtag.training.folder import RunFolder
 from fewtag.training.journal import Journal, read_events
 from fewtag.training.prepare import parse_time, settled
 from fewtag.training.run import resume_config, run
@@ -143,8 +143,8 @@ def test_a_row_begins_with_pre_training_of_its_own_length_unless_it_is_given(
     given: dict[str, float], wanted: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "pretrained-ensemble"
-    assert METHODS[name].pretraining["steps"] > 0 and not METHODS["smooth-ensemble"].pretraining
-    monkeypatch.setitem(METHODS, name, replace(METHODS[name], pretraining={"steps": 4}))
+    assert METHODS[name].pretraining > 0 and not METHODS["smooth-ensemble"].pretraining
+    monkeypatch.setitem(METHODS, name, replace(METHODS[name], pretraining=4))
     short = config(data, name, max_steps=5, semi_supervised_steps=5, evaluate_every=5)
     short = short.model_copy(update={"pretraining": PretrainingConfig.model_validate(given)})
     run(short, tmp_path / "run")
@@ -158,7 +158,7 @@ def test_a_row_begins_with_pre_training_of_its_own_length_unless_it_is_given(
 @pytest.mark.parametrize(("given", "wanted"), [({}, 25), ({"batch_size": 7}, 115), ({"batch_size": 1}, 600), ({"steps": 3000}, 3000)])
 def test_what_a_row_asks_for_reads_little_text_ten_times_at_most(given: dict[str, int], wanted: int, data: Path) -> None:
     """Of 80 raw sentences: 800 are 25 batches of 32, 115 of 7 with the last not full; a number that is given is not touched."""
-    asked = replace(METHODS["pretrained-ensemble"], pretraining={"steps": 600})
+    asked = replace(METHODS["pretrained-ensemble"], pretraining=600)
     own = config(data, "pretrained-ensemble").model_copy(update={"pretraining": PretrainingConfig.model_validate(given)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(METHODS, "pretrained-ensemble", asked)
@@ -367,12 +367,3 @@ def test_sigkill_at_twenty_random_moments(data: Path, whole: Path, tmp_path: Pat
         folder = tmp_path / str(number)
         _kill_and_resume(data, folder, [moment])
         assert same(weights_of(whole), weights_of(folder)), f"differs after a kill at {moment} s"
-
-
-def test_a_finished_run_keeps_its_name_when_settings_are_added() -> None:
-    """Digests of a version before `pretraining.encoder` came; a setting that comes later is left out where it says what all runs did."""
-    pretrained = {"method": {"name": "pretrained-ensemble"}, "pretraining": {"steps": 100}, "train": {"seed": 7}}
-    assert digest_of(RunConfig()) == "b1dac1849a4b"
-    assert digest_of(RunConfig.model_validate(pretrained)) == "9aa0c8b51bea"
-    said = {name: RunConfig.model_validate({"pretraining": {"encoder": name}}) for name in ("run", "built-in")}
-    assert digest_of(said["run"]) == digest_of(RunConfig()) != digest_of(said["built-in"])

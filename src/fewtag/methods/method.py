@@ -160,12 +160,6 @@ class Method(ABC):
             learner.tagger.encoder.load_state_dict(encoder)
             learner.restart()
 
-    def start_others_from(self, encoder: Mapping[str, Tensor]) -> None:
-        """The same for `others`, whose encoder is another."""
-        for learner in self.others:
-            learner.tagger.encoder.load_state_dict(encoder)
-            learner.restart()
-
     def hear_bare(self, bare: Learner) -> Noted:
         """Take in a tagger that learns the labels before a pre-training; it stays the caller's.
 

@@ -29,10 +29,9 @@ from fewtag.tagger.tagger import Tagger
 
 
 class PretrainingConfig(Config):
-    """How long, which encoder, and how much is hidden."""
+    """How long, and how much is hidden."""
 
     steps: NonNegativeInt = 0  # 0: none
-    encoder: Literal["run", "built-in"] = "run"  # the run's, or the built-in one that a method has beside it
     lr: PositiveFloat | Literal["auto"] = "auto"  # auto: that of the training
     batch_size: PositiveInt = 32  # raw sentences a step, of one language
     chosen: float = Field(default=0.15, gt=0, lt=1)  # share of the words that are asked for (BERT); of the pieces without whole_words
@@ -79,12 +78,9 @@ class WordGuessing(Method):
 
     def __init__(self, config: PretrainingConfig, make_tagger: Callable[[str], Tagger], learner: LearnerConfig) -> None:
         self.config = config
-        self.second = config.encoder == "built-in"
-        tagger = make_tagger("compact-pretraining" if self.second else "pretraining")
+        tagger = make_tagger("pretraining")
         self.guesser = WordGuesser(tagger.encoder, tagger.batcher).to(tagger.head.weight)  # its device and kind of number
         update: dict[str, Any] = {} if learner.embeddings == "frozen" else {"embeddings": "dense"}
-        if self.second:  # a rate for the run's encoder is none for the built-in one
-            update |= {"lr": "auto", "head_lr": "auto"}
         if config.lr != "auto":
             update["lr"] = config.lr
         everywhere = learner.model_copy(update=update)
@@ -99,7 +95,6 @@ class WordGuessing(Method):
             key: of this step.
         """
         assert unlabeled is not None, "pre-training needs raw text"
-        unlabeled = unlabeled.for_second() if self.second else unlabeled
         inputs, encoder = unlabeled.inputs, self.guesser.encoder
         chosen_BL, hidden_BL = choose(inputs, self.config, key)
         shown = replace(unlabeled, inputs=encoder.hide(inputs, hidden_BL))
@@ -138,9 +133,6 @@ class Pretrained(WordGuessing):
         inner: the method.
         config, make_tagger, learner: see `WordGuessing`.
         guarded: whether a tagger that was never pre-trained learns the labels first of all, so that the guard knows what there was without.
-
-    Raises:
-        ConfigError: where the built-in encoder is to read and the method has none beside the run's.
     """
 
     def __init__(
@@ -152,35 +144,24 @@ class Pretrained(WordGuessing):
         guarded: bool = False,
     ) -> None:
         super().__init__(config, make_tagger, learner)
-        if self.second and not inner.others:
-            raise ConfigError(
-                "pretraining.encoder = built-in is for methods that have the built-in encoder beside the run's, as mixed-ensemble; use run"
-            )
         self.inner = inner
-        # a supervised start with the run's encoder is bare already where only the other one reads
-        needed = inner.hears_bare or (guarded and not self.second)
-        self.bare = Learner("bare", make_tagger("student"), learner) if needed else None
+        self.bare = Learner("bare", make_tagger("student"), learner) if guarded or inner.hears_bare else None
         self._noted: Noted = inner.hear_bare(self.bare) if self.bare else lambda scores: None
         self._handed_over = False
 
     def stages(self) -> list[Stage]:
-        inner = self.inner.stages()
-        before, (first, *rest) = (inner[:1], inner[1:]) if self.second else ([], inner)  # the run's encoder can be shared as it starts
+        first, *rest = self.inner.stages()
 
         def begin() -> None:
             self._hand_over()
             first.begin()
 
         bare = [supervised_stage("bare", self.bare, SupervisedConfig().label_smoothing, ended=self._noted)] if self.bare else []
-        return [*bare, *before, *super().stages(), replace(first, begin=begin), *rest]
+        return [*bare, *super().stages(), replace(first, begin=begin), *rest]
 
     def _hand_over(self) -> None:
         with self.learner.settled():
-            read = self.guesser.encoder.state_dict()
-            if self.second:
-                self.inner.start_others_from(read)
-            else:
-                self.inner.start_from(read)
+            self.inner.start_from(self.guesser.encoder.state_dict())
         self._handed_over = True
 
     @property

@@ -80,10 +80,6 @@ def adapt(
         )
     if not config.pretraining.steps:
         raise ConfigError("pretraining.steps is 0, so there is nothing to do; give --steps 2000")
-    if config.pretraining.encoder == "built-in":
-        raise ConfigError(
-            "pretraining.encoder = built-in is for fewtag train: what is adapted here is the encoder that --encoder names; use run"
-        )
     folder = RunFolder(out)
     corpus = Corpus.from_dir(config.data_dir, languages=config.data.languages or None, arrays=True)
     corpus.problems.raise_for_errors()

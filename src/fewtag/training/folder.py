@@ -16,16 +16,10 @@ from fewtag.data.files import read_json, write_text
 from fewtag.errors import ConfigError
 from fewtag.training.run_config import RunConfig
 
-# Keys that came later, with what all runs did before: left out of the digest there, so that finished runs stay known
-_LATER = {("pretraining", "encoder"): "run"}
-
 
 def digest_of(config: RunConfig) -> str:
     """12 hex digits that change with any value of the configuration but not with where the data folder or the run it starts from lie."""
     plain = config.model_dump(mode="json")
-    for (part, key), before in _LATER.items():
-        if plain[part][key] == before:
-            del plain[part][key]
     plain["data"]["dir"] = Path(plain["data"]["dir"]).name
     plain["train"]["start"] = Path(plain["train"]["start"]).name
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]

@@ -16,7 +16,7 @@ from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import stable_seed
 from fewtag.methods import METHODS, default_for, resolve, row
 from fewtag.methods.method import Method
-from fewtag.methods.pretraining import Pretrained, PretrainingConfig
+from fewtag.methods.pretraining import Pretrained
 from fewtag.tagger.cores import granted
 from fewtag.tagger.precision import has_bf16, use_bf16
 from fewtag.tagger.tagger import Tagger
@@ -58,13 +58,7 @@ def choose_method(config: RunConfig, data: LowResource) -> tuple[str, list[str]]
 
 def asked_pretraining(config: RunConfig, name: str) -> int:
     """Steps of pre-training at most: what the configuration says, or a method's row where nobody has set a number."""
-    return _with_row(config, name).steps
-
-
-def _with_row(config: RunConfig, name: str) -> PretrainingConfig:
-    """The pre-training of a configuration, with what a method's row sets where the user has set nothing."""
-    own = config.pretraining
-    return own.model_copy(update={key: value for key, value in row(name).pretraining.items() if key not in own.model_fields_set})
+    return config.pretraining.steps if "steps" in config.pretraining.model_fields_set else row(name).pretraining
 
 
 def settled(config: RunConfig, name: str, num_raw: int) -> RunConfig:
@@ -75,11 +69,12 @@ def settled(config: RunConfig, name: str, num_raw: int) -> RunConfig:
         name: of the method.
         num_raw: raw sentences of all languages; the row's steps read each of them `PASSES` times at most.
     """
-    asked = _with_row(config, name)
-    if asked == config.pretraining:
+    asked = asked_pretraining(config, name)
+    if asked == config.pretraining.steps:
         return config
-    steps = min(asked.steps, math.ceil(PASSES * num_raw / asked.batch_size)) if asked.steps != config.pretraining.steps else asked.steps
-    return config.model_copy(update={"pretraining": asked.model_copy(update={"steps": steps})})
+    own = config.pretraining
+    steps = min(asked, math.ceil(PASSES * num_raw / own.batch_size))
+    return config.model_copy(update={"pretraining": own.model_copy(update={"steps": steps})})
 
 
 def guard_of(config: RunConfig, name: str) -> bool | Literal["clear"]:
