@@ -217,4 +217,24 @@ def test_the_tagger_from_before_the_reading_teaches_where_it_is_heard(checkpoint
     assert deaf.bare is not None and not cast(Any, deaf.inner).speakers[1]
 
 
+def test_the_word_of_each_counts_by_its_best_look_at_dev(checkpoint: Path) -> None:
+    """Three looks at each tagger, of which the second is the best; the scores grow from tagger to tagger."""
+    method, raw = pretrained("smooth-ensemble", "compact", checkpoint, hears_bare=True, say="by-language")
+    labeled = method.delivered.tagger.batcher.batch([replace(s, tags=("O",) * len(s.tokens)) for s in SENTENCES], labeled=True)
+    kinds: dict[str, tuple[Batch | None, ...]] = {"labeled": (labeled, None), "raw": (None, raw), "both": (labeled, raw)}
+    looks = iter(range(100))
+
+    def scored(tagger: Tagger) -> Scored:
+        tagger_number, look = divmod(next(looks), 3)
+        english = 10.0 * (tagger_number + 1) + (5.0 if look == 1 else 0.0)
+        return Scored(english - 1, {"en": english, "de": english - 2})
+
+    list(
+        fit(method, Position(), seed=1, draw=lambda stage, step: kinds[stage.draws], budget=lambda stage: Budget(3, 1, 9), evaluate=scored)
+    )
+    inner: Any = method.inner
+    expected = {"bare": 15.0, "member-1": 25.0, "member-2": 35.0, "member-3": 45.0}
+    assert inner.scores == {name: {"en": english, "de": english - 2} for name, english in expected.items()}
+
+
 # ---- a head that learns first, languages with weights
