@@ -166,6 +166,13 @@ def test_what_a_row_asks_for_reads_little_text_ten_times_at_most(given: dict[str
     assert settled(own, "smooth-ensemble", 80) is own
 
 
+def test_a_tagger_from_before_a_pre_training_cannot_be_heard_where_there_is_none(data: Path, tmp_path: Path) -> None:
+    own = config(data).model_copy(update={"method": {"name": "smooth-ensemble", "hears_bare": True}})
+    with pytest.raises(ConfigError, match=r"method.hears_bare .* set pretraining.steps"):
+        run(own, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_gives_memory_back_at_every_look(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pre-training of 250 steps is looked at after 100, 200 and at its end, the labels' 20 steps after 10 and 20."""
     given: list[bool] = []

@@ -57,7 +57,7 @@ class Amounts:
 
 
 def parse_amounts(text: str, what: str = "labeled") -> Amounts:
-    """Read ``"1%"``, or words with spaces between, ``"en=200 de=20 5"``: the last of all languages that are not named.
+    """Read ``"1%"``, or words with spaces between, ``"en=200 de=20 5"``: 5 is for every language that is not named.
 
     Args:
         text: to read.

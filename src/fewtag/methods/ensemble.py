@@ -118,7 +118,7 @@ class Ensemble(Method):
     def speakers(self) -> tuple[Sequence[Learner], Sequence[Learner], Sequence[Learner]]:
         """Who teaches now: members, a tagger from before a pre-training, and the built-in encoder's or, as it is there, their student."""
         pupils = [each for each in self.compact_students if each.name in self.scores]
-        return self.members, [self.bare] if self.bare and self.hears_bare else [], pupils or self.compact
+        return self.members, [self.bare] if self.bare else [], pupils or self.compact
 
     def weights(self, language: str) -> list[float] | None:
         """Of each speaker's word on text of a language, in their order; None: all alike."""

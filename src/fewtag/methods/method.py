@@ -161,7 +161,7 @@ class Method(ABC):
             learner.restart()
 
     def hear_bare(self, bare: Learner) -> Noted:
-        """Take in a tagger that learns the labels before a pre-training; it stays the caller's.
+        """Take in a tagger that learns the labels before a pre-training; it stays the caller's. Called where `hears_bare` says so.
 
         Args:
             bare: still to be trained.

@@ -146,7 +146,7 @@ class Pretrained(WordGuessing):
         super().__init__(config, make_tagger, learner)
         self.inner = inner
         self.bare = Learner("bare", make_tagger("student"), learner) if guarded or inner.hears_bare else None
-        self._noted: Noted = inner.hear_bare(self.bare) if self.bare else lambda scores: None
+        self._noted: Noted = inner.hear_bare(self.bare) if self.bare and inner.hears_bare else lambda scores: None
         self._handed_over = False
 
     def stages(self) -> list[Stage]:

@@ -174,11 +174,17 @@ def tagger_maker(name: str, config: RunConfig, data: LowResource) -> tuple[Calla
 
 
 def build_method(name: str, config: RunConfig, data: LowResource) -> Method:
-    """A method with fresh taggers, and with pre-training in front where the configuration asks for it."""
+    """A method with fresh taggers, and with pre-training in front where the configuration asks for it.
+
+    Raises:
+        ConfigError: for a method that is to hear a tagger from before a pre-training where there is none.
+    """
     make_tagger, learner = tagger_maker(name, config, data)
     settings = resolve(name, {key: value for key, value in config.method.items() if key != "name"})
     method = row(name).method(settings, make_tagger, learner)
     if not config.pretraining.steps:
+        if method.hears_bare:
+            raise ConfigError("method.hears_bare is about the tagger from before a pre-training, and there is none; set pretraining.steps")
         return method
     return Pretrained(method, config.pretraining, make_tagger, learner, guarded=bool(guard_of(config, name)))
 

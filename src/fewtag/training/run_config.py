@@ -21,7 +21,7 @@ class DataConfig(Config):
     dir: str = "data"
     languages: Words = ()  # empty: all
     labeled: Text = "100%"  # of train, per language: "1%", "200", "5shot", "en=200 20"; the rest loses its tags (paper 4.2)
-    unlabeled: Text = "100%"  # of each language's raw text, what is left of train included: "10%" or "5000"
+    unlabeled: Text = "100%"  # of each language's raw text, what is left of train included: "10%", "5000", "en=5000 500"
     dev: Literal["full", "matched"] = "full"  # A31: the paper stops early on the whole dev set
     seed: int | None = None  # of the sample; None: the run's seed
 
