@@ -135,6 +135,11 @@ def test_convert_there_and_back(place: Path) -> None:
     before = Corpus.from_files({"ja": {"test": source}}).sentences["ja"]["test"]
     after = Corpus.from_files({"ja": {"test": place / "c.conll.gz"}}).sentences["ja"]["test"]
     assert [(s.tokens, s.tags) for s in before] == [(s.tokens, s.tags) for s in after]
+    assert json.loads((place / "a.jsonl").read_text(encoding="utf-8").splitlines()[0])["lang"] == "ja"
+    assert fewtag("convert", "c.conll.gz", "d.jsonl", folder=place).returncode == 0
+    assert "lang" not in json.loads((place / "d.jsonl").read_text(encoding="utf-8").splitlines()[0])  # nobody has said which
+    folder = Corpus.from_files({"ja": {"test": place / "d.jsonl"}})
+    assert not list(folder.problems) and {s.language for s in folder.sentences["ja"]["test"]} == {"ja"}
 
 
 def test_init_writes_a_configuration_that_trains(place: Path) -> None:

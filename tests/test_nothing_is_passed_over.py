@@ -40,6 +40,21 @@ def test_a_grid_stopped_before_its_first_run_can_go_on(shop: Path, tmp_path: Pat
             compare(corpus, ["supervised-multi"], out=tmp_path / "out", seeds=1, settings=QUICK, interrupted=lambda: True)
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"labeled": ["30%", "tr=5 pr=2 3"]}, "labeled: unknown language 'pr'"),
+        ({"labeled": ["30%"], "settings": {**QUICK, "data.unlabeled": "tt=9 9"}}, "unlabeled: unknown language 'tt'"),
+        ({"labeled": ["30%"], "variants": ["less=supervised-multi: sampling.raw_weights.tu=0"]}, "raw_weights: unknown language 'tu'"),
+    ],
+)
+def test_a_language_that_is_not_there_is_refused_before_the_first_run(shop: Path, tmp_path: Path, more: dict[str, Any], message: str) -> None:
+    given = {"settings": QUICK, **more}
+    with pytest.raises(ConfigError, match=message):
+        compare(shop, ["supervised-multi"], out=tmp_path / "out", seeds=1, bootstrap=0, **given)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_failed_before_budgets_were_set_is_told(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a corpus without raw text no run of metats finishes, so it has no budget and no second round; it must be told all the same."""
     bare = tmp_path / "bare"

@@ -459,6 +459,15 @@ def test_data_that_moved_changed_or_are_gone(place: Path, tmp_path: Path) -> Non
     assert "train.conll is not the file that this run was trained on" in refused(DataError, run, "--data", moved)
 
 
+def test_all_stands_beside_several_languages_only(place: Path) -> None:
+    record = Record.load(place / "metats")
+    both, one = course_of(record), course_of(record, languages=["tr"])
+    assert [row.name for row in both.shown_languages] == ["pt", "tr", "all"] and [row.name for row in one.shown_languages] == ["tr"]
+    row = '<th scope="row">all</th>'
+    assert "\nall " in course_text(both) and row in pseudo_page(both, None)
+    assert "\nall " not in course_text(one) and row not in pseudo_page(one, None)
+
+
 def test_the_course_in_words(place: Path) -> None:
     text = course_text(course_of(Record.load(place / "metats")))
     assert text.startswith(f"{place / 'metats'}: metats; ") and "(span F1 in percent, lenient)" in text

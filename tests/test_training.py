@@ -300,6 +300,25 @@ def test_an_optimizer_that_cannot_be_is_refused(data: Path, wrong: dict[str, obj
         config(data, **wrong)
 
 
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("supervised-multi", ["train.semi_supervised_steps=40 changes nothing: supervised-multi", "train.finetune_steps=20 changes nothing"]),
+        ("supervised-single", ["train.semi_supervised_steps=40 changes nothing: supervised-single", "train.finetune_steps=20 changes nothing"]),
+        ("vat", ["train.finetune_steps=20 changes nothing: vat has no stage that takes it"]),
+        ("metats", []),
+    ],
+)
+def test_steps_that_no_stage_takes_are_said_once(method: str, said: list[str], data: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+    result = run(config(data, method, max_time="0.001s"), tmp_path / "run", listener=lambda each: heard.append(str(each)))
+    for some in (heard, result.notes):
+        idle = [each for each in some if "changes nothing" in each]
+        assert len(idle) == len(said) and all(each.startswith(start) for each, start in zip(idle, said, strict=True)), some
+    quiet = run(config(data, "vat", max_time="0.001s", finetune_steps="auto"), tmp_path / "quiet")
+    assert not [each for each in quiet.notes if "changes nothing" in each]
+
+
 def test_metats_without_raw_text_is_refused(data: Path, tmp_path: Path) -> None:
     corpus = Corpus.from_dir(data)
     for splits in corpus.sentences.values():

@@ -25,7 +25,7 @@ from fewtag.experiments.tables import Table, all_tables
 from fewtag.experiments.variants import Variant, rows, variant
 from fewtag.methods import DEFAULT, METHODS, default_for, row
 from fewtag.training.folder import RunFolder
-from fewtag.training.prepare import asked_pretraining, guard_of
+from fewtag.training.prepare import asked_pretraining, check_languages, guard_of
 
 _OURS = (DEFAULT, "metats", "metats-paper")  # after the default of the encoders
 _START = "supervised-multi"
@@ -134,6 +134,8 @@ def compare(
                 check_encoder(cell.encoder)
 
     cells = planned()
+    for cell in cells:
+        check_languages(cell.config, corpora[cell.corpus])
     chief = _ours(ours, rows(methods, more_rows), defaults)
     if not force:
         _check_place(out)
@@ -201,7 +203,7 @@ def _data(
     if isinstance(data, Corpus):
         if jobs != 1 or engine != "processes":
             raise ConfigError("a corpus held in memory is compared in this process; give a data folder for several jobs or another engine")
-        return [Path(data.name)], {data.name: data}, Here(data)
+        return [Path(data.name)], {Path(data.name).resolve().name: data}, Here(data)
     folders = [Path(data)] if isinstance(data, (str, Path)) else [Path(each) for each in data]
     runner = engine_of(engine, jobs)
     languages = dict(settings.get("data", {})).get("languages") or None

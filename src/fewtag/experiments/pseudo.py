@@ -76,6 +76,11 @@ class Course:
     worst: Sequence[Worst] = ()
     notes: Sequence[str] = ()
 
+    @property
+    def shown_languages(self) -> Sequence[Row]:
+        """Rows to show: one language needs no ``all`` beside it."""
+        return self.languages if len(self.languages) > 2 else self.languages[:1]
+
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return {

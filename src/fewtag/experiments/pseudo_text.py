@@ -83,7 +83,7 @@ def course_text(course: Course) -> str:
     parts += [f"stage {stage}\n{aligned(*course_table(rows))}" for stage, rows in course.stages.items()]
     if total.judged and len(course.languages) > 2:
         parts.append(MIXED)
-    parts.append(aligned(*course_table(course.languages, "language")))
+    parts.append(aligned(*course_table(course.shown_languages, "language")))
     parts.append("\n".join(course.drift.sentences))
     if course.drift.shifts:
         parts.append(aligned(*drift_table(course.drift)))

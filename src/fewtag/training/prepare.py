@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 
+from fewtag.data.amounts import parse_amounts
 from fewtag.data.corpus import Corpus
 from fewtag.data.low_resource import LowResource
 from fewtag.encoders import CompactEncoder, Encoder, build_encoder
@@ -15,12 +16,12 @@ from fewtag.errors import ConfigError, SetupError, unknown
 from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.seeding import stable_seed
 from fewtag.methods import METHODS, default_for, resolve, row
-from fewtag.methods.method import Method
+from fewtag.methods.method import Method, Stage
 from fewtag.methods.pretraining import Pretrained
 from fewtag.tagger.cores import granted
 from fewtag.tagger.precision import has_bf16, use_bf16
 from fewtag.tagger.tagger import Tagger
-from fewtag.training.run_config import RunConfig
+from fewtag.training.run_config import STEPS, RunConfig
 
 # Of pre-training over the raw text at most, where a method's row asks for it: more of them on little text cost F1; LOG.md 2026-11-27
 PASSES = 10
@@ -82,8 +83,8 @@ def guard_of(config: RunConfig, name: str) -> bool | Literal["clear"]:
     return row(name).guard if config.train.guard == "auto" else config.train.guard
 
 
-def check_weights(config: RunConfig, corpus: Corpus) -> None:
-    """Refuse a weight of a language that the corpus does not have.
+def check_languages(config: RunConfig, corpus: Corpus) -> None:
+    """Refuse a weight or an amount of a language that the corpus does not have.
 
     Raises:
         ConfigError: with the nearest that it has.
@@ -91,6 +92,21 @@ def check_weights(config: RunConfig, corpus: Corpus) -> None:
     for language in config.sampling.raw_weights:
         if language not in corpus.languages:
             raise ConfigError(f"sampling.raw_weights: {unknown('language', language, corpus.languages)}")
+    for amounts in (parse_amounts(config.data.labeled), parse_amounts(config.data.unlabeled, "unlabeled")):
+        amounts.check(corpus.languages)
+
+
+def idle_steps(config: RunConfig, name: str, stages: Sequence[Stage]) -> list[str]:
+    """What to tell the user of numbers of steps that no stage takes.
+
+    Args:
+        config: as the user wrote it.
+        name: of the method.
+        stages: its stages.
+    """
+    taken = {stage.effort for stage in stages}
+    idle = [key for effort, key in STEPS.items() if effort not in taken and getattr(config.train, key) != "auto"]
+    return [f"train.{key}={getattr(config.train, key)} changes nothing: {name} has no stage that takes it" for key in idle]
 
 
 def sample(config: RunConfig, corpus: Corpus) -> LowResource:

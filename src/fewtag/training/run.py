@@ -15,7 +15,7 @@ from fewtag.training.deliver import deliver
 from fewtag.training.drive import Drive, Listener
 from fewtag.training.folder import RunFolder, digest_of
 from fewtag.training.journal import Journal, read_events
-from fewtag.training.prepare import check_weights, choose_method, describe, machine, sample, settled
+from fewtag.training.prepare import check_languages, choose_method, describe, idle_steps, machine, sample, settled
 from fewtag.training.pseudo_quality import judge
 from fewtag.training.result import RunResult, finished_result
 from fewtag.training.run_config import RunConfig
@@ -54,7 +54,7 @@ def run(
     folder = RunFolder(out)
     corpus = corpus or Corpus.from_dir(config.data_dir, languages=config.data.languages or None, arrays=True)
     corpus.problems.raise_for_errors()
-    check_weights(config, corpus)
+    check_languages(config, corpus)
     data = data or sample(config, corpus)
     described = describe(data, corpus)
     folder.check(resume or force)
@@ -77,9 +77,12 @@ def run(
     start = read_start(Path(config.train.start), this.method, described) if config.train.start and fresh else None
     for stage in this.method.stages():
         this.draw.check(stage)
+    later = idle_steps(config, name, this.method.stages())
     if config.train.start:
-        notes.append(f"begins with the tagger of {config.train.start}; what that one cost is counted in this run's costs")
-        listener(notes[-1])
+        later.append(f"begins with the tagger of {config.train.start}; what that one cost is counted in this run's costs")
+    for note in later:
+        listener(note)
+    notes += later
     if not resume:
         folder.begin(config, described, machine(config), force=force)
     if single:

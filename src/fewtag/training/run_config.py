@@ -14,6 +14,9 @@ from fewtag.methods.pretraining import PretrainingConfig
 
 Auto = Literal["auto"]
 
+# The key under train that says how many steps the stages of an effort take
+STEPS = {"supervised": "max_steps", "semi_supervised": "semi_supervised_steps", "finetune": "finetune_steps"}
+
 
 class DataConfig(Config):
     """Which sentences take part."""
@@ -70,11 +73,7 @@ class TrainConfig(LearnerConfig):
         """
         passes = 100 * num_labeled // self.batch_size  # short training is a known cause of weak baselines on few labels
         automatic = {"supervised": max(600, min(4000, passes)), "semi_supervised": 1500, "finetune": 600}[effort]
-        chosen = {
-            "supervised": self.max_steps,
-            "semi_supervised": self.semi_supervised_steps,
-            "finetune": self.finetune_steps,
-        }[effort]
+        chosen = getattr(self, STEPS[effort])
         every = {"finetune": 50}.get(effort, 100) if self.evaluate_every == "auto" else self.evaluate_every
         return Budget(automatic if chosen == "auto" else chosen, every, self.patience)
 

@@ -30,6 +30,9 @@ def check_dev(data: LowResource) -> None:
             f"give it a dev file, leave {blind[0]} out with --langs, or use --method supervised-multi"
         )
 
+# Steps no supervised tagger takes: that they change nothing is said of the whole run, not of each language again
+_SAID_ABOVE = {"semi_supervised_steps": "auto", "finetune_steps": "auto"}
+
 
 def run_single(
     run: Callable[..., RunResult],
@@ -63,7 +66,7 @@ def run_single(
             update={
                 "method": {**config.method, "name": "supervised-multi"},
                 "data": config.data.model_copy(update={"languages": (language,)}),
-                "train": config.train.model_copy(update={"passes": share, "max_time": spent}),
+                "train": config.train.model_copy(update={"passes": share, "max_time": spent, **_SAID_ABOVE}),
             }
         )
         place = folder.path / "languages" / language

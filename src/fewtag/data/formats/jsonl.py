@@ -133,7 +133,9 @@ def record_of(sentence: Sentence) -> dict[str, Any]:
     """The JSON object of a sentence."""
     from fewtag.text.tags import spans_of
 
-    record: dict[str, Any] = {"id": sentence.id, "lang": sentence.language}
+    record: dict[str, Any] = {"id": sentence.id}
+    if sentence.language != "und":  # nobody has said; a folder's name may still
+        record["lang"] = sentence.language
     if sentence.text is not None and sentence.offsets is not None:
         record["text"] = sentence.text
         if sentence.tags is not None:
