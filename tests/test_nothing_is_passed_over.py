@@ -48,7 +48,7 @@ def test_a_grid_stopped_before_its_first_run_can_go_on(shop: Path, tmp_path: Pat
         ({"labeled": ["30%"], "variants": ["less=supervised-multi: sampling.raw_weights.tu=0"]}, "raw_weights: unknown language 'tu'"),
     ],
 )
-def test_a_language_that_is_not_there_is_refused_before_the_first_run(shop: Path, tmp_path: Path, more: dict[str, Any], message: str) -> None:
+def test_a_language_that_is_not_there_is_refused_before_any_run(shop: Path, tmp_path: Path, more: dict[str, Any], message: str) -> None:
     given = {"settings": QUICK, **more}
     with pytest.raises(ConfigError, match=message):
         compare(shop, ["supervised-multi"], out=tmp_path / "out", seeds=1, bootstrap=0, **given)

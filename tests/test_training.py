@@ -303,8 +303,8 @@ def test_an_optimizer_that_cannot_be_is_refused(data: Path, wrong: dict[str, obj
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        ("supervised-multi", ["train.semi_supervised_steps=40 changes nothing: supervised-multi", "train.finetune_steps=20 changes nothing"]),
-        ("supervised-single", ["train.semi_supervised_steps=40 changes nothing: supervised-single", "train.finetune_steps=20 changes nothing"]),
+        ("supervised-multi", ["train.semi_supervised_steps=40 changes nothing: supervised-multi", "train.finetune_steps=20 changes"]),
+        ("supervised-single", ["train.semi_supervised_steps=40 changes nothing: supervised-single", "train.finetune_steps=20 changes"]),
         ("vat", ["train.finetune_steps=20 changes nothing: vat has no stage that takes it"]),
         ("metats", []),
     ],

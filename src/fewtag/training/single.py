@@ -30,6 +30,7 @@ def check_dev(data: LowResource) -> None:
             f"give it a dev file, leave {blind[0]} out with --langs, or use --method supervised-multi"
         )
 
+
 # Steps no supervised tagger takes: that they change nothing is said of the whole run, not of each language again
 _SAID_ABOVE = {"semi_supervised_steps": "auto", "finetune_steps": "auto"}
 
