@@ -138,6 +138,19 @@ ARMS = {
         "hard, sampled and soft labels",
         each("metats", {kind: f"method.labels={kind}" for kind in ("sample", "soft", "reweighted", "soft-high")}),
     ),
+    "recipe": Arm(
+        "wide noise in L_reg, confident soft labels, and both: `wider-soft-high` is `smooth-metats`",
+        each(
+            "metats",
+            {
+                "wide": "method.noise_variance=1 method.weight_reg=0.3",
+                "soft-high": "method.labels=soft-high",
+                "wide-soft-high": "method.noise_variance=1 method.weight_reg=0.3 method.labels=soft-high",
+                "wider": "method.noise_variance=3 method.weight_reg=0.3",
+                "wider-soft-high": "method.noise_variance=3 method.weight_reg=0.3 method.labels=soft-high",
+            },
+        ),
+    ),
     "pretraining": Arm(
         "guessing hidden words of the raw text first",
         {

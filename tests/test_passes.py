@@ -73,6 +73,7 @@ COSTS = {  # forward, backward, calls where passes can share one
     "bond-hard": (3, 2, 2),
     "bond-soft": (3, 2, 2),
     "bond-soft-high": (3, 2, 2),
+    "smooth-metats": (6, 4, 4),
     "smooth-bond": (6, 4, 5),  # and the raw text: clean, looked around (and back), pushed (and back)
     "ensemble": (5, 2, 4),  # three members are asked
     "smooth-ensemble": (8, 4, 7),

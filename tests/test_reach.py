@@ -34,6 +34,7 @@ ON_RAW_TEXT: dict[str, dict[str, str]] = {
     "bond-hard": STUDENT,
     "bond-soft": STUDENT,
     "bond-soft-high": STUDENT,
+    "smooth-metats": PAIR,
     "smooth-bond": {**STUDENT, "worst": "student"},
     "ensemble": STUDENT,
     "smooth-ensemble": {**STUDENT, "worst": "student"},

@@ -105,6 +105,16 @@ METHODS: dict[str, Row] = {
     "bond-soft": _bond("reweighted", "re-weighted soft labels"),
     "bond-soft-high": _bond("soft-high", "re-weighted soft labels of high confidence"),
     # beyond the paper
+    "smooth-metats": Row(
+        MetaTS,
+        MetaTSConfig,
+        "sampled",
+        True,
+        "metats with confident soft labels and wide noise in L_reg",
+        {"labels": "soft-high", "noise_variance": 3.0, "weight_reg": 0.3},  # docs/study.md, "The recipe that came of it"
+        raw_per_labeled=2,
+        guard=True,
+    ),
     "smooth-bond": Row(Bond, BondConfig, "sampled", True, "BOND's confident soft labels beside VAT", _SMOOTH, guard=True),
     "co-teaching": Row(CoTeaching, CoTeachingConfig, "sampled", True, "two networks that teach each other", guard=True),
     "ensemble": Row(Ensemble, EnsembleConfig, "sampled", True, "several supervised taggers distilled into one", guard=True),
