@@ -79,10 +79,10 @@ def _course_sections(course: Course) -> list[Section]:
     if course.drift.shifts:
         alarms.append(Table("Tested, p after Holm's correction", *drift_table(course.drift), words=[1, 5]))
     worst = [_marked(each.sentence, about_worst(each), worst_readings(each), course.mode) for each in course.worst]
-    heard, rows = self_training_figures(course.record.events), course.shown_languages
+    heard, languages = self_training_figures(course.record.events), course.shown_languages
     return [
         Section("Over the steps", blocks),
-        Section("By language", [Table("Over the whole run", *course_table(rows, "language"), strong=int(len(rows) > 1))]),
+        Section("By language", [Table("Over the whole run", *course_table(languages, "language"), strong=int(len(languages) > 1))]),
         Section("Drift", [*alarms, Text(TRUST)]),
         Section("What the journal measured", [Figures(heard)] if heard else []),
         Section("Worst pseudo-labels", [Text(_KEY), *worst] if worst else []),

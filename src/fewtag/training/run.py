@@ -75,9 +75,10 @@ def run(
     this = Drive(config, folder, data, "supervised-multi" if single else name, listener)
     fresh = not (resume and this.checkpoints.paths())
     start = read_start(Path(config.train.start), this.method, described) if config.train.start and fresh else None
-    for stage in this.method.stages():
+    stages = this.method.stages()
+    for stage in stages:
         this.draw.check(stage)
-    later = idle_steps(config, name, this.method.stages())
+    later = idle_steps(config, name, stages)
     if config.train.start:
         later.append(f"begins with the tagger of {config.train.start}; what that one cost is counted in this run's costs")
     for note in later:
