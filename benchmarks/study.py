@@ -23,6 +23,7 @@ class Arm:
         variants: by name, ``METHOD: SETTINGS``.
         methods: rows as they are, beside ``supervised-multi``, ``metats`` and ``supervised-full``.
         shared: whether the rows go on from the ``supervised-multi`` of their seed.
+        equal_budget: whether each has as many encoder passes as the longest.
         reference: the row the variants are judged by.
         judges: variants that are judged by another row.
     """
@@ -31,6 +32,7 @@ class Arm:
     variants: dict[str, str]
     methods: tuple[str, ...] = ()
     shared: bool = True
+    equal_budget: bool = False
     reference: str = "metats"
     judges: dict[str, str] = field(default_factory=dict)
 
@@ -184,6 +186,13 @@ ARMS = {
         shared=False,
         judges={f"{method}-matched": method for method in ("supervised-multi", *STRONG)},
     ),
+    "budget": Arm(
+        "as many encoder passes for each as the longest took",
+        {},
+        methods=(*STRONG, "smooth-metats"),
+        equal_budget=True,
+        judges=dict.fromkeys(("metats", "smooth-metats", *STRONG), "supervised-multi"),
+    ),
     "pool": Arm(
         "how much raw text",
         {
@@ -207,7 +216,7 @@ def main() -> None:
     words = ["compare", options.data, "-m", ",".join(arm.rows), "--ours", "metats"]
     for name, settings in arm.variants.items():
         words += ["--variant", f"{name}={settings}"]
-    words += ["--shared-start"] if arm.shared else []
+    words += ["--shared-start"] * arm.shared + ["--equal-budget"] * arm.equal_budget
     os.execv(sys.executable, [sys.executable, "-m", "fewtag", *words, *rest])
 
 

@@ -39,7 +39,8 @@ def study_table(path: Path, arm: str) -> str:
         else:
             cells += [""] * 4
         lines.append("| " + " | ".join([*cells, f"{statistics.median(run.passes for run in runs):,.0f}"]) + " |")
-    about = f"{group.words}, {results.runs[0].dev} dev, {results.runs[0].mode} reading of tags: span F1 in percent, mean over languages."
+    devs = " and ".join(dict.fromkeys(run.dev for run in results.runs))
+    about = f"{group.words}, {devs} dev, {results.runs[0].mode} reading of tags: span F1 in percent, mean over languages."
     variants = [f"- `{row}`: {variant}." for row, variant in {run.method: run.variant for run in results.runs if run.variant}.items()]
     return "\n".join([about, "", *lines, "", *variants, "", f"`{command(results, arm)}`"])
 
@@ -51,6 +52,6 @@ def command(results: Results, arm: str) -> str:
     for word in words:
         if word in ("-m", "--variant", "--ours"):
             next(words)
-        elif word != "--shared-start":
+        elif word not in ("--shared-start", "--equal-budget"):
             kept.append(word)
     return shlex.join(["python", "benchmarks/study.py", arm, *kept])
