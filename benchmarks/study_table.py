@@ -42,7 +42,7 @@ def study_table(path: Path, arm: str) -> str:
     devs = " and ".join(dict.fromkeys(run.dev for run in results.runs))
     about = f"{group.words}, {devs} dev, {results.runs[0].mode} reading of tags: span F1 in percent, mean over languages."
     variants = [f"- `{row}`: {variant}." for row, variant in {run.method: run.variant for run in results.runs if run.variant}.items()]
-    return "\n".join([about, "", *lines, "", *variants, "", f"`{command(results, arm)}`"])
+    return "\n".join([about, "", *lines, "", *variants, *[""] * bool(variants), f"`{command(results, arm)}`"])
 
 
 def command(results: Results, arm: str) -> str:

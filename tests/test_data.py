@@ -92,17 +92,19 @@ def test_five_shots_have_five_spans_of_each_label_and_no_sentence_to_spare() -> 
     assert sum(seen.values()) < 60
 
 
-def test_shots_count_what_is_left_when_a_part_is_kept_aside() -> None:
-    """A rare label whose every span went into the dev part cannot be asked for five times; all of train would be labeled."""
+def test_what_is_kept_aside_is_part_of_the_shots() -> None:
+    """Dev sentences taken from train cost labels like the others: both together hold five spans of a label and the one of a rare one."""
     train = many("en", 400, "A")
     train[7] = Sentence(("w7", "x"), ("B-rare", "O"), "en", "en-7", source="f:8")
     sizes = []
     for seed in range(40):
         data = LowResource.sample(Corpus("made", {"en": {"train": train}}), "5shot", seed)
-        rare = any("B-rare" in (s.tags or ()) for s in data.dev["en"])
-        assert rare or any("B-rare" in (s.tags or ()) for s in data.labeled["en"])
-        sizes.append((rare, len(data.labeled["en"])))
-    assert any(rare for rare, _ in sizes) and max(size for rare, size in sizes if rare) == 5
+        kept = [*data.dev["en"], *data.labeled["en"]]
+        seen = Counter(span.label for s in kept for span in spans_of(s.tags or ()))
+        assert seen["rare"] == 1 and seen["A"] >= 5
+        assert len(kept) == 6 or seen["A"] == len(kept) - 1  # no sentence to spare
+        sizes.append(len(kept))
+    assert min(sizes) < 100
 
 
 def test_a_choice_depends_on_seed_and_language_alone() -> None:
@@ -117,7 +119,9 @@ def test_without_dev_a_slice_of_train_is_kept_aside_and_said() -> None:
     assert "en has no dev split" in data.notes[0] and data.own_dev == ("en",)
     whole = LowResource.sample(Corpus("made", {"en": {"train": many("en", 100)}}), "100%", dev_like="20%")
     assert whole.dev == data.dev and len(whole.labeled["en"]) == 96  # the upper bound is held to the same sentences
-    assert len(data.dev["en"]) == 4
+    assert (len(data.dev["en"]), len(data.labeled["en"])) == (4, 16)  # twenty have been paid for, not twenty-four
+    only = LowResource.sample(Corpus("made", {"en": {"train": many("en", 100)}}), "1")
+    assert (len(only.dev["en"]), len(only.labeled["en"])) == (1, 1)  # nobody learns from nothing
     ids = [{s.id for s in part["en"]} for part in (data.dev, data.labeled, data.unlabeled)]
     assert not ids[0] & ids[1]
     assert not ids[0] & ids[2]

@@ -14,6 +14,7 @@ from fewtag.data.corpus import Corpus
 from fewtag.data.files import write_text
 from fewtag.data.formats import FORMATS, format_of, read_file
 from fewtag.data.formats.offsets import CharacterSpan, labeled_sentence, utf16_to_codepoint
+from fewtag.data.ledger import count_in_file
 from fewtag.data.problems import Problems
 from fewtag.errors import ConfigError, DataError
 from fewtag.text import Sentence, Span, spans_of, tags_of
@@ -49,6 +50,10 @@ def test_conll_columns_and_separator(tmp_path: Path) -> None:
         ("a.conll", "a\tB-PER\nb\tb-per\n\nc\tO\n", 2, "did you mean B-PER"),
         ("a.conll", "a\tPER\n\nc\tO\n", 1, "is not a tag"),
         ("a.jsonl", '{"text": "a"\n{"tokens": ["c"], "tags": ["O"]}\n', 1, "not JSON"),
+        ("a.jsonl", '{"text": "a \\ud83d", "spans": []}\n{"tokens": ["c"]}\n', 1, "half of a surrogate pair"),
+        ("a.jsonl", '{"text": "a", "n": ' + "7" * 5000 + '}\n{"tokens": ["c"]}\n', 1, "JSON that cannot be read"),
+        ("a.jsonl", "[" * 200_000 + '\n{"tokens": ["c"]}\n', 1, "JSON that cannot be read"),
+        ("a.jsonl", '{"tokens": ["a"], "spans": [[0, 1, "X"]]}\n{"tokens": ["c"]}\n', 1, "spans without a text"),
         ("a.jsonl", '[1]\n{"tokens": ["c"], "tags": ["O"]}\n', 1, "expected an object"),
         ("a.jsonl", '{"tokens": ["a"], "tags": []}\n{"tokens": ["c"], "tags": ["O"]}\n', 1, "the tokens are 1 but the tags 0"),
         ("a.jsonl", '{"text": "ab", "entities": [{"start": 0, "end": 9, "label": "X"}]}\n{"tokens": ["c"]}\n', 1, "outside a text of 2"),
@@ -65,6 +70,30 @@ def test_bad_input_is_named_and_the_rest_is_read(tmp_path: Path, name: str, cont
     assert ("c",) in [s.tokens for s in sentences] and ("a",) not in [s.tokens for s in sentences]
     with pytest.raises(DataError, match=rf"{name}:{line}: "):
         problems.raise_for_errors()
+
+
+def test_spans_count_where_tokens_stand_beside_their_text(tmp_path: Path) -> None:
+    """Prodigy writes both, the tokens as objects; what is known of a record must not depend on which key comes first."""
+    lines = [
+        '{"id": null, "text": "red shoe", "tokens": ["red", "shoe"], "entities": [{"start": 0, "end": 3, "label": "C"}]}',
+        '{"id": null, "text": "red hat", "tokens": [{"text": "red"}, {"text": "hat"}], "entities": [], "spans": [[4, 7, "T"]]}',
+        '{"text": "old hat", "tokens": ["old hat"], "tags": ["B-T"], "spans": [[0, 7, "T"]]}',
+        '{"tokens": ["no", "spans"], "label": "news"}',
+    ]
+    path = tmp_path / "train.jsonl"
+    sentences, problems = read(path, "\n".join(lines) + "\n")
+    assert not len(problems)
+    assert [s.tags for s in sentences] == [("B-C", "O"), ("O", "B-T"), ("B-T",), None]
+    assert len({s.id for s in sentences}) == 4  # null is no id
+    assert count_in_file(path) == 3
+
+
+def test_comments_that_end_like_tags_are_not_counted(tmp_path: Path) -> None:
+    path = tmp_path / "train.conll"
+    text = "# sent_id = S-1\n# text = at B-Hall\n#\tB-X\n# B-Y\nb\tI-Y\n\n# B-X\nc\tO\n"
+    sentences, _ = read(path, text)
+    assert [s.tokens for s in sentences] == [("#", "#", "b"), ("#", "c")]
+    assert count_in_file(path) == 3 == sum(len(spans_of(s.tags or ())) for s in sentences)
 
 
 def test_utf16_file_missing_file_and_false_gzip(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_row_is_judged_seed_by_seed(arms: Any, tmp_path: Path) -> None:
     """Differences of 1, 2 and 3 have t = 2 / (1 / sqrt 3) = 3.464, and with two degrees p = 1 - t / sqrt(t^2 + 2) = 0.0742."""
     scores = {"metats": [30, 31, 35], "soft": [31, 33, 38], "sample": [30, 32, 34], "soft-high": [29], "supervised-multi": [28, 28, 28]}
     runs = [run_of(row, seed, value) for row, some in scores.items() for seed, value in enumerate(some, 1)]
-    typed = "fewtag compare shop -m metats --ours metats --variant 'soft=metats: method.labels=soft' --seeds 3 --shared-start --equal-budget --set a=1"
+    typed = "fewtag compare shop -m metats --variant 'soft=metats: method.labels=soft' --seeds 3 --shared-start --equal-budget --set a=1"
     Results("metats", runs, command=typed).save(tmp_path / "x.json")
 
     text = arms[1](tmp_path / "x.json", "labels")

@@ -51,7 +51,8 @@ def evaluate(
     if sentences and without:
         print(f"note: no {split} sentences in {', '.join(without)}; the average is over the other languages", file=sys.stderr)
     if not sentences:
-        raise DataError(f"{dir} has no {split} split; choose another with --split")
+        some = f" in {', '.join(corpus.languages)}" if languages else ""
+        raise DataError(f"{dir} has no {split} split{some}; choose another with --split{' or --langs' if some else ''}")
     strange = sorted(set(corpus.tag_set.labels) - set(tagger.tag_set.labels))
     if strange:
         print(f"note: the tagger does not know the labels {', '.join(strange)}; their spans count as missed", file=sys.stderr)

@@ -65,4 +65,5 @@ def init(
     languages = ", ".join(f'"{language}"' for language in corpus.languages)
     write_text(path, _TEMPLATE.format(languages=languages, encoder=encoder, method=method))
     print(path)
-    print(f"{len(corpus.languages)} languages, {len(corpus.tag_set.labels)} labels; next: fewtag check {dir}", file=sys.stderr)
+    many = "s" * (len(corpus.languages) != 1)
+    print(f"{len(corpus.languages)} language{many}, {len(corpus.tag_set.labels)} labels; next: fewtag check {dir}", file=sys.stderr)

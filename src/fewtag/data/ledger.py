@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,8 +48,12 @@ def count_in_file(path: Path) -> int | None:
     count, before = 0, "O"
     quiet = Problems()
     if kind == "conll":
+        inside = False  # a sentence: before its first token lines of "#" and more than a tag are comments
         for _, line in read_lines(path, quiet):
             columns = line.split("\t") if "\t" in line else line.split()
+            if not inside and re.match(r"# (?!(O|\S-\S*)\s*$)", line):
+                continue
+            inside = bool(line.strip()) and columns[0] != "-DOCSTART-"
             tag = columns[-1].strip() if len(columns) > 1 else "O"
             if not (tag == "O" or tag[1:2] == "-"):
                 tag = "O"
@@ -59,14 +64,14 @@ def count_in_file(path: Path) -> int | None:
         for _, line in read_lines(path, quiet):
             try:
                 record = json.loads(line)
-                given = next((record[k] for k in ("entities", "spans", "label", "labels") if k in record), None)
-                tags = record.get("tags", record.get("ner_tags"))
-            except (ValueError, AttributeError, TypeError):
+                given = [record[k] for k in ("entities", "spans", "label", "labels") if record.get(k)]
+                tags = record.get("tags") or record.get("ner_tags")
+            except (ValueError, AttributeError, TypeError, RecursionError):
                 continue
-            if "tokens" in record:
-                count += len(spans_of([str(t) for t in tags])) if isinstance(tags, list) else 0
-            elif given is not None:
-                some = given if isinstance(given, list) else [given]
+            if isinstance(tags, list) and record.get("tokens"):
+                count += len(spans_of([str(t) for t in tags]))
+            elif given:
+                some = next((each for each in given if isinstance(each, list)), [] if record.get("tokens") else given[:1])
                 keys = ("start", "end", "label", "entity_group", "type")
                 count += len({json.dumps([s.get(k) for k in keys] if isinstance(s, dict) else s) for s in some})
         return count

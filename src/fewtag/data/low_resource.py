@@ -63,7 +63,7 @@ class LowResource:
         Args:
             corpus: with a train split.
             labeled: per language ``"1%"`` (at least one sentence), ``"200"`` sentences, or ``"5shot"``: about five spans of each label;
-                ``"en=200 5"``: English has an amount of its own.
+                ``"en=200 5"``: English has an amount of its own. Dev sentences taken from train where there is no dev split are among them.
             seed: of the choice, per language independent of the other languages.
             languages: only these; None for all.
             dev_size: ``"full"``, or ``"matched"``: at most as many dev sentences as labeled ones (ambiguity A31).
@@ -91,12 +91,13 @@ class LowResource:
             train = tagged(splits.get("train", []))
             order = shuffled(len(train), f"{seed}/{language}/labeled")
             dev: Sequence[Sentence] = splits.get("dev", [])
+            wanted, most = count_of(*amounts.of(language), train, order), count_of(*like, train, order)
             if not dev and len(train) > 1:
-                count = max(1, int(_DEV_SHARE * count_of(*like, train, order)))
+                count = max(1, int(_DEV_SHARE * most))
                 own_dev.append(language)
                 dev, order = pick(train, sorted(order[:count])), order[count:]
-                notes.append(f"{language} has no dev split: {len(dev)} labeled sentences of train are kept aside to decide when to stop")
-            count = count_of(*amounts.of(language), train, order)
+                notes.append(f"{language} has no dev split: {len(dev)} of its labeled sentences are kept aside to decide when to stop")
+            count = max(1, wanted - (len(train) - len(order))) if order else 0
             chosen, left = sorted(order[:count]), sorted(order[count:])
             # A few stay objects, made once; they are drawn again and again.
             result["labeled"][language] = list(pick(train, chosen))
@@ -110,7 +111,6 @@ class LowResource:
             result["unlabeled"][language] = pool_of(
                 parts[0] if len(parts) == 1 else Joined(parts), pools.of(language), f"{seed}/{language}/unlabeled"
             )
-            most = count_of(*like, train, order)
             if dev_size == "matched" and len(dev) > most:
                 picked = sorted(random.Random(f"{seed}/{language}/dev").sample(range(len(dev)), most))
                 dev = pick(dev, picked)

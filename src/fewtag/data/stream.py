@@ -98,7 +98,8 @@ class Stream:
         counted = unlabeled if use_raw else labeled
         self.languages = tuple(sorted(language for language, some in counted.items() if some and weights.get(language, 1.0) > 0))
         if not self.languages:
-            raise ConfigError("there is no sentence to draw from: no language has labeled sentences")
+            why = "every language that has some has a weight of 0" if any(counted.values()) else "no language has labeled sentences"
+            raise ConfigError(f"there is no sentence to draw from: {why}")
         sizes = np.array([len(counted[language]) for language in self.languages], dtype=np.float64)
         shares = sizes**exponent * np.array([weights.get(language, 1.0) for language in self.languages])
         self._edges = np.cumsum(shares / shares.sum())

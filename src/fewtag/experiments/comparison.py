@@ -27,7 +27,7 @@ from fewtag.methods import DEFAULT, METHODS, default_for, row
 from fewtag.training.folder import RunFolder
 from fewtag.training.prepare import asked_pretraining, check_languages, guard_of
 
-_OURS = (DEFAULT, "metats", "metats-paper")  # after the default of the encoders
+_OURS = (DEFAULT, "metats", "smooth-metats", "metats-paper")  # after the default of the encoders
 _START = "supervised-multi"
 _TABLES = ("main-", "curve-", "ablations.", "statistics.")  # how the names of our tables begin
 
@@ -85,8 +85,8 @@ def compare(
         labeled: ``"1%"``, ``"200"``, ``"5shot"``; several give the data of Figure 2.
         seeds: how many (from 1), or which.
         encoders: ``compact``, folders, names.
-        ours: the method the others are compared with; None: the default of training, else metats, else metats-paper, else the last that
-            is no upper bound.
+        ours: the method the others are compared with; None: the default of training, else metats, smooth-metats or metats-paper, else the
+            last that is no upper bound.
         jobs: cells at a time.
         engine: ``"processes"`` or ``"ray"``.
         equal_budget: run everything once more with as many encoder passes for each as the longest run of its group took; the tables are
@@ -239,15 +239,17 @@ def _check_place(out: Path) -> None:
 def _from_shared_start(cells: Sequence[Cell], out: Path) -> list[Cell]:
     """The same cells, those on raw text going on from the supervised run of their seed.
 
-    Not those whose settings name another start, nor those whose supervised tagger is another since pre-training comes first of all.
+    Not those whose settings name another start, nor those whose supervised tagger is another since pre-training comes first of all or
+    labels are dealt out in folds, nor those that are to have none.
     """
     place = {(c.corpus, c.labeled, c.encoder, c.seed): c.name for c in cells if c.method == _START}
     changed = []
     for cell in cells:
-        train, name = cell.config.train, cell.config.method["name"]
+        train, method = cell.config.train, cell.config.method
+        name, has_first = method["name"], method.get("warmup", True) and not method.get("folds")
         guarded = guard_of(cell.config, name)  # it trains a bare tagger before it pre-trains one
         pretrained = asked_pretraining(cell.config, name)
-        if kind_of(name) == "raw" and "start" not in train.model_fields_set and (guarded or not pretrained):
+        if kind_of(name) == "raw" and "start" not in train.model_fields_set and has_first and (guarded or not pretrained):
             start = out / "cells" / place[cell.corpus, cell.labeled, cell.encoder, cell.seed]
             train = train.model_copy(update={"start": str(start.resolve())})
             cell = replace(cell, config=cell.config.model_copy(update={"train": train}))

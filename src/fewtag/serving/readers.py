@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fewtag.text.records import half_a_character, record_of_line
 from fewtag.text.sentence import Sentence
 from fewtag.text.words import sentence_from_text
 
@@ -118,14 +118,9 @@ READERS: dict[str, Callable[[Iterable[Line], Origin], Iterator[Record]]] = {"txt
 
 
 def _from_json(line: str, source: str, language: str) -> Record:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        return BadInput("", source, f"not JSON: {error.msg} at column {error.colno}")
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets thousands deep
-        return BadInput("", source, f"JSON that cannot be read: {error}")
-    if not isinstance(record, dict):
-        return BadInput("", source, f"expected an object with text or tokens, found {type(record).__name__}")
+    record = record_of_line(line)
+    if isinstance(record, str):
+        return BadInput("", source, record)
     id = "" if record.get("id") is None else str(record["id"]).encode("utf-8", errors="replace").decode("utf-8")
     language = record.get("lang") or record.get("language") or language
     text, tokens = record.get("text"), record.get("tokens")
@@ -162,5 +157,4 @@ def _fault(text: object, tokens: object, language: object) -> str:
         return f"text must be a string, not {text!r:.40}"
     if not isinstance(language, str):
         return f"lang must be a string such as 'de', not {language!r:.40}"
-    half = next((each for each in strings if isinstance(each, str) and any("\ud800" <= c <= "\udfff" for c in each)), None)
-    return "" if half is None else f"{half!a:.60} holds half of a surrogate pair, which is no character"
+    return next((fault for each in strings if isinstance(each, str) and (fault := half_a_character(each))), "")

@@ -84,11 +84,14 @@ def guard_of(config: RunConfig, name: str) -> bool | Literal["clear"]:
 
 
 def check_languages(config: RunConfig, corpus: Corpus) -> None:
-    """Refuse a weight or an amount of a language that the corpus does not have.
+    """Refuse a language, a weight or an amount of one, that the corpus does not have.
 
     Raises:
         ConfigError: with the nearest that it has.
     """
+    for language in config.data.languages:
+        if language not in corpus.languages:
+            raise ConfigError(f"data.languages: {unknown('language', language, corpus.languages)}")
     for language in config.sampling.raw_weights:
         if language not in corpus.languages:
             raise ConfigError(f"sampling.raw_weights: {unknown('language', language, corpus.languages)}")
@@ -158,7 +161,7 @@ def parse_time(text: str) -> float:
         seconds = float(number) * (unit or 1.0)
     except ValueError:
         raise ConfigError(f"max_time {text!r} is not a time; write 2h, 30m or 90s") from None
-    if seconds <= 0:
+    if not seconds > 0:  # nan is not
         raise ConfigError(f"max_time {text!r} must be more than nothing")
     return seconds
 

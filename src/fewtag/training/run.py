@@ -161,8 +161,8 @@ def train(
     Raises:
         ConfigError, DataError, SetupError: for what the user can mend.
     """
-    corpus = data if isinstance(data, Corpus) else Corpus.from_dir(data, arrays=True)
-    folder = str(data) if not isinstance(data, Corpus) else corpus.name
+    corpus = data if isinstance(data, Corpus) else None  # of a folder `run` reads only the languages that are asked for
+    folder = str(data) if corpus is None else corpus.name
     given = {"data.dir": folder, "data.labeled": labeled, "method.name": method, "tagger.encoder": encoder, "train.seed": seed}
     values: dict[str, Any] = {}
     for key, value in {**given, **settings}.items():

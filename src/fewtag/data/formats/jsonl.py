@@ -3,7 +3,8 @@
     {"id": "1", "text": "Angela Merkel besuchte Paris.", "lang": "de", "entities": [{"start": 0, "end": 13, "label": "PER"}]}
     {"id": "2", "tokens": ["Paris", "!"], "tags": ["B-LOC", "O"]}
 
-Spans are half-open. A span that cuts a token splits the token, so that no entity is lost.
+Spans are half-open. A span that cuts a token splits the token, so that no entity is lost. Where a record has tokens and tags, these
+count; where it has tokens and a text with spans, the text does.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from fewtag.data.files import read_lines, write_text
 from fewtag.data.formats.offsets import CharacterSpan, labeled_sentence, utf16_to_codepoint
 from fewtag.data.problems import Problems
 from fewtag.errors import ConfigError, unknown
+from fewtag.text.records import half_a_character, record_of_line
 from fewtag.text.sentence import Sentence
 from fewtag.text.words import sentence_from_text
 
@@ -41,13 +43,13 @@ def read(path: Path, *, language: str, problems: Problems, offsets: str = "auto"
     for number, line in read_lines(path, problems):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            problems.error(path, number, "bad-json", f"not JSON: {error.msg} at column {error.colno}")
+        record = record_of_line(line)
+        if isinstance(record, str):
+            problems.error(path, number, "bad-json", record)
             continue
-        if not isinstance(record, dict):
-            problems.error(path, number, "bad-record", f"expected an object with text or tokens, found {type(record).__name__}")
+        half = half_a_character(json.dumps(record, ensure_ascii=False)) if "\\u" in line else ""
+        if half:
+            problems.error(path, number, "half-character", half)
             continue
         sentence = _sentence(record, path, number, language, problems, offsets)
         if sentence is not None:
@@ -55,23 +57,36 @@ def read(path: Path, *, language: str, problems: Problems, offsets: str = "auto"
 
 
 def _sentence(record: dict[str, Any], path: Path, number: int, language: str, problems: Problems, offsets: str) -> Sentence | None:
-    source, id = f"{path}:{number}", str(record.get("id", ""))
+    source, id = f"{path}:{number}", "" if record.get("id") is None else str(record["id"])
     language = str(record.get("lang") or record.get("language") or language)
-    if "tokens" in record:
+    given, text = _given(record), record.get("text")
+    without_tags = isinstance(given, list) and _tags(record) is None  # spans are of the text, whatever tokens stand beside it
+    if record.get("tokens") is not None and not (without_tags and isinstance(text, str)):
+        if without_tags and given:
+            problems.error(path, number, "bad-record", "tokens, and spans without a text to count in; write text, or tags of the tokens")
+            return None
         return _from_tokens(record, path, number, language, id, problems)
-    text = record.get("text")
     if not isinstance(text, str):
         problems.error(path, number, "bad-record", f"neither text nor tokens; found the keys {', '.join(map(str, record)) or 'none'}")
         return None
-    given = next((record[key] for key in ("entities", "spans", "label", "labels") if key in record), None)
     if given is None:
         return sentence_from_text(text, language=language, id=id, source=source)
     spans = _spans(given, text, path, number, problems, offsets)
     return None if spans is None else labeled_sentence(text, spans, language, id, source, problems)
 
 
+def _given(record: dict[str, Any]) -> Any:
+    """The spans of a record: of several keys the first that holds some; None where there is no such key."""
+    there = [record[key] for key in ("entities", "spans", "label", "labels") if record.get(key) is not None]
+    return next((each for each in there if isinstance(each, list) and each), there[0] if there else None)
+
+
+def _tags(record: dict[str, Any]) -> Any:
+    return record.get("tags") if record.get("tags") is not None else record.get("ner_tags")
+
+
 def _from_tokens(record: dict[str, Any], path: Path, number: int, language: str, id: str, problems: Problems) -> Sentence | None:
-    tokens, tags = record["tokens"], record.get("tags", record.get("ner_tags"))
+    tokens, tags = record["tokens"], _tags(record)
     if not isinstance(tokens, list) or not all(isinstance(t, str) and t.strip() for t in tokens):
         problems.error(path, number, "empty-token", "tokens must be a list of non-empty strings")
         return None
