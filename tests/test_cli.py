@@ -64,6 +64,13 @@ def test_evaluate_equals_what_training_said(place: Path) -> None:
     assert {lang: part["f1"] for lang, part in found["by_language"].items()} == {lang: p["f1"] for lang, p in said["by_language"].items()}
 
 
+def test_evaluate_tells_which_languages_lack_the_split(place: Path) -> None:
+    (place / "more" / "xx").mkdir(parents=True)
+    (place / "more" / "xx" / "train.conll").write_text("red\tB-color\n", encoding="utf-8")
+    done = fewtag("evaluate", "run/model", "more", "--langs", "xx", folder=place)
+    assert done.returncode == 3 and "more has no test split in xx; choose another with --split or --langs" in done.stderr
+
+
 def test_evaluate_fails_under(place: Path) -> None:
     done = fewtag("evaluate", "run/model", "data", "--langs", "en", "--fail-under", "0.99", "--bootstrap", 0, folder=place)
     assert done.returncode == 5

@@ -17,6 +17,7 @@ from fewtag.errors import ConfigError
 from fewtag.learning.learner_config import LearnerConfig
 from fewtag.methods import METHODS, resolve
 from fewtag.methods.method import Stage
+from fewtag.tagger.folder import load
 from fewtag.text import Sentence
 from fewtag.training.draws import Draws, split
 from fewtag.training.prepare import choose_method
@@ -78,7 +79,7 @@ def test_no_sentence_of_dev_or_test_is_ever_drawn(name: str) -> None:
     found = taken(data, build(name).stages())
     labeled, raw = ({s.id for s in some} for some in (found.labeled, found.raw))
     assert not (labeled | raw) & aside
-    assert labeled < ids["train"] and len(labeled) == 3 * 12 and all(s.tags for s in found.labeled)
+    assert labeled < ids["train"] and len(labeled) == 3 * 12 - 2 and all(s.tags for s in found.labeled)
     assert raw in (set(), (ids["train"] | ids["unlabeled"]) - labeled - aside) and not any(s.tags for s in found.raw)
     assert bool(raw) == any(stage.draws != "labeled" for stage in build(name).stages())
 
@@ -127,7 +128,24 @@ def test_weights_are_of_the_stages_on_raw_text_and_of_no_other() -> None:
 def test_a_weight_of_a_language_that_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"sampling.raw_weights: unknown language 'DE'. Did you mean 'de'\? Choose one of: de, en, fr."):
         train(corpus(), tmp_path / "run", method="metats", labeled="40%", sampling__raw_weights={"en": 2.0, "DE": 0.5})
+    with pytest.raises(ConfigError, match=r"data.languages: unknown language 'xx'. Choose one of: de, en, fr."):
+        train(corpus(), tmp_path / "run", method="metats", labeled="40%", data__languages="xx")
     assert not (tmp_path / "run").exists()
+
+
+def test_of_a_folder_only_the_languages_asked_for_are_read(tmp_path: Path) -> None:
+    """Labels of another language are no part of the head, from Python as on the command line."""
+    for language, label in (("de", "A"), ("en", "B")):
+        (tmp_path / "data" / language).mkdir(parents=True)
+        for name in ("train", "dev"):
+            (tmp_path / "data" / language / f"{name}.conll").write_text(
+                "".join(f"{name}{language}{k}\tB-{label}\n\n" for k in range(4)), encoding="utf-8"
+            )
+    given: dict[str, Any] = {"method": "supervised-multi", "train__max_steps": 1, "data__languages": "de"}
+    result = train(tmp_path / "data", tmp_path / "run", **given)
+    assert load(result.model).tag_set.labels == ("A",)
+    with pytest.raises(ConfigError, match=r"every language that has some has a weight of 0"):
+        train(tmp_path / "data", tmp_path / "none", method="metats", labeled="50%", sampling__raw_weights={"de": 0.0, "en": 0.0})
 
 
 @pytest.mark.parametrize(("method", "steps", "where"), [("smooth-ensemble", 0, "not used"), ("metats", 3, "read in pre-training alone")])

@@ -13,7 +13,9 @@ import torch
 from checkpoints import save_checkpoint
 from fewtag.data.corpus import Corpus
 from fewtag.errors import ConfigError
-from fewtag.experiments.comparison import compare
+from fewtag.experiments.comparison import _from_shared_start, compare
+from fewtag.experiments.plan import plan
+from fewtag.experiments.variants import variant
 from fewtag.tagger import folder as tagger_folder
 from fewtag.training.run import resume_config, run, train
 from grids import QUICK, corpus_folder
@@ -133,6 +135,7 @@ def test_a_comparison_shares_one_start(shop: Path, tmp_path: Path) -> None:
     corpus = Corpus.from_dir(shop, languages=["pt", "tr"])
     methods = ["supervised-multi", "bond-hard", "metats", "supervised-full"]
     more = ["guesser=bond-hard: pretraining.steps=3", "guarded=smooth-bond: pretraining.steps=3"]
+    more += ["cold=metats: method.warmup=false"]
     found = compare(corpus, methods, out=tmp_path, labeled=["30%"], seeds=2, settings=QUICK, bootstrap=0, shared_start=True, variants=more)
     runs = {(each.method, each.seed): each for each in found.results.runs}
     for seed in (1, 2):
@@ -142,9 +145,17 @@ def test_a_comparison_shares_one_start(shop: Path, tmp_path: Path) -> None:
         }  # fmt: skip
         assert runs["metats", seed].passes == start.passes + 12 * 14 + 3 * 6
         assert runs["guesser", seed].start == "", "one that learned to guess words first has another supervised tagger"
+        assert runs["cold", seed].start == "", "it begins with no such tagger"
         assert runs["guarded", seed].start == start.cell, "its guard knows one that did not"
-    assert "Methods on raw text, but for guesser, go on from the supervised-multi of their seed" in str(found)
+    assert "Methods on raw text, but for guesser, cold, go on from the supervised-multi of their seed" in str(found)
     again = compare(corpus, methods, out=tmp_path, labeled=["30%"], seeds=2, settings=QUICK, bootstrap=0, shared_start=True, variants=more)
     assert again.results == found.results
     with pytest.raises(ConfigError, match="a shared start needs supervised-multi"):
         compare(corpus, methods[1:], out=tmp_path, labeled=["30%"], seeds=2, settings=QUICK, bootstrap=0, shared_start=True)
+
+
+def test_a_row_with_its_labels_in_folds_shares_no_start(shop: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"labeled": ["30%"], "seeds": [1], "encoders": ["compact"], "settings": QUICK}
+    cells = plan([shop], ["supervised-multi", "metats"], variants=[variant("folded=metats: method.folds=2")], **given)
+    started = {cell.method: bool(cell.config.train.start) for cell in _from_shared_start(cells, tmp_path)}
+    assert started == {"supervised-multi": False, "metats": True, "folded": False}

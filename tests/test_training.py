@@ -349,6 +349,9 @@ def test_times() -> None:
     assert [parse_time(t) for t in ("2h", "30m", "90s", "90")] == [7200, 1800, 90, 90]
     with pytest.raises(ConfigError, match="2h, 30m or 90s"):
         parse_time("soon")
+    for none in ("0", "-1m", "nan"):
+        with pytest.raises(ConfigError, match="more than nothing"):
+            parse_time(none)
 
 
 def test_journal_is_cut_back(tmp_path: Path) -> None:
