@@ -79,13 +79,15 @@ def test_spans_count_where_tokens_stand_beside_their_text(tmp_path: Path) -> Non
         '{"id": null, "text": "red hat", "tokens": [{"text": "red"}, {"text": "hat"}], "entities": [], "spans": [[4, 7, "T"]]}',
         '{"text": "old hat", "tokens": ["old hat"], "tags": ["B-T"], "spans": [[0, 7, "T"]]}',
         '{"tokens": ["no", "spans"], "label": "news"}',
+        '{"text": "no spans", "entities": [], "label": "news"}',
+        '{"text": "red", "label": {"start": 0, "end": 3, "label": "C"}, "labels": []}',
     ]
     path = tmp_path / "train.jsonl"
     sentences, problems = read(path, "\n".join(lines) + "\n")
     assert not len(problems)
-    assert [s.tags for s in sentences] == [("B-C", "O"), ("O", "B-T"), ("B-T",), None]
-    assert len({s.id for s in sentences}) == 4  # null is no id
-    assert count_in_file(path) == 3
+    assert [s.tags for s in sentences] == [("B-C", "O"), ("O", "B-T"), ("B-T",), None, ("O", "O"), ("B-C",)]
+    assert len({s.id for s in sentences}) == 6  # null is no id
+    assert count_in_file(path) == 4
 
 
 def test_comments_that_end_like_tags_are_not_counted(tmp_path: Path) -> None:

@@ -64,14 +64,16 @@ def count_in_file(path: Path) -> int | None:
         for _, line in read_lines(path, quiet):
             try:
                 record = json.loads(line)
-                given = [record[k] for k in ("entities", "spans", "label", "labels") if record.get(k)]
+                given = [record[k] for k in ("entities", "spans", "label", "labels") if record.get(k) is not None]
                 tags = record.get("tags") or record.get("ner_tags")
             except (ValueError, AttributeError, TypeError, RecursionError):
                 continue
             if isinstance(tags, list) and record.get("tokens"):
                 count += len(spans_of([str(t) for t in tags]))
             elif given:
-                some = next((each for each in given if isinstance(each, list)), [] if record.get("tokens") else given[:1])
+                some = next((each for each in given if isinstance(each, list) and each), given[0])
+                if not isinstance(some, list):  # a lone object is a span, but a word beside tokens is not
+                    some = [] if record.get("tokens") else [some]
                 keys = ("start", "end", "label", "entity_group", "type")
                 count += len({json.dumps([s.get(k) for k in keys] if isinstance(s, dict) else s) for s in some})
         return count
