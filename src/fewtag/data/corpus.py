@@ -105,7 +105,10 @@ class Corpus:
         if missing:
             raise DataError(f"{root}: no files for {', '.join(missing)}; found the languages {', '.join(sorted(there)) or 'none'}")
         if not found:
-            raise DataError(f"{root}: no data; expected {root}/en/train.conll or {root}/train.en.conll and the like")
+            suffixes = sorted({suffix for each in FORMATS.values() for suffix in each.suffixes})
+            other = next((f"; found {file.relative_to(root)}" for file in _files(root) if file.name.lower() not in _QUIET), "")
+            expected = f"expected {root}/en/train.conll or {root}/train.en.conll and the like, in one of {', '.join(suffixes)}"
+            raise DataError(f"{root}: no data; {expected}{other}")
         return cls._read(root.resolve().name, found, problems, arrays)
 
     @classmethod
