@@ -96,7 +96,7 @@ CASES = [
     Case("A folder that is not there", {}, 3, "no such folder", "check dta"),
     Case("A file where the folder belongs", {}, 3, "give the data folder it lies in", f"check {TRAIN}"),
     Case("A folder without data", {"empty/readme.md": "nothing"}, 3, "expected empty/en/train.conll", "check empty"),
-    Case("A folder of another format", {"csv/en/train.csv": "red,B-color\n"}, 3, "; found en/train.csv", "check csv"),
+    Case("A folder of another format", {"csv/en/train.csv": "red,B-color\n"}, 3, "; found csv/en/train.csv", "check csv"),
     Case("A language that is not there", {}, 3, "no files for fr", "check data --langs en,fr"),
     Case("A misspelled setting", {}, 2, "did you mean 'patience'", "train data -o run --set train.patiense=3"),
     Case("A misspelled key in fewtag.toml", {"data/fewtag.toml": "[train]\nsed = 1\n"}, 2, "seed", "train data -o run"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from fewtag.data.arrays import SentenceArrays
 from fewtag.data.cache import cached
 from fewtag.data.fast_conll import read_plain_conll
-from fewtag.data.formats import FORMATS, format_of, read_file, stem_of, stream_file
+from fewtag.data.formats import SUFFIXES, format_of, read_file, stem_of, stream_file
 from fewtag.data.formats.scheme import place_of
 from fewtag.data.problems import Problems
 from fewtag.errors import DataError
@@ -105,9 +105,8 @@ class Corpus:
         if missing:
             raise DataError(f"{root}: no files for {', '.join(missing)}; found the languages {', '.join(sorted(there)) or 'none'}")
         if not found:
-            suffixes = sorted({suffix for each in FORMATS.values() for suffix in each.suffixes})
-            other = next((f"; found {file.relative_to(root)}" for file in _files(root) if file.name.lower() not in _QUIET), "")
-            expected = f"expected {root}/en/train.conll or {root}/train.en.conll and the like, in one of {', '.join(suffixes)}"
+            other = next((f"; found {each.path}" for each in problems), "")  # the files that were ignored
+            expected = f"expected {root}/en/train.conll or {root}/train.en.conll and the like, in one of {', '.join(SUFFIXES)}"
             raise DataError(f"{root}: no data; {expected}{other}")
         return cls._read(root.resolve().name, found, problems, arrays)
 
@@ -198,7 +197,7 @@ def _place_of(file: Path, root: Path) -> tuple[str, str] | None:
     """(language, split) of ``root/en/train.conll``, ``root/train.en.conll`` or ``root/en.train.conll``; None for any other file."""
     name = file.name.removesuffix(".gz")
     stem, dot, suffix = name.rpartition(".")
-    if f"{dot}{suffix}".lower() not in {s for each in FORMATS.values() for s in each.suffixes}:
+    if f"{dot}{suffix}".lower() not in SUFFIXES:
         return None
     parts = stem.split(".")
     if file.parent != root:

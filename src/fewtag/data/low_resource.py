@@ -97,7 +97,7 @@ class LowResource:
                 own_dev.append(language)
                 dev, order = pick(train, sorted(order[:count])), order[count:]
                 notes.append(f"{language} has no dev split: {len(dev)} of its labeled sentences are kept aside to decide when to stop")
-            count = max(1, wanted - (len(train) - len(order))) if order else 0
+            count = max(1, wanted - (len(train) - len(order))) if order else 0  # what was kept aside is of the amount, too
             chosen, left = sorted(order[:count]), sorted(order[count:])
             # A few stay objects, made once; they are drawn again and again.
             result["labeled"][language] = list(pick(train, chosen))

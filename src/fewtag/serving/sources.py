@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 import gzip
-import json
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ from typing import IO
 from fewtag.data.formats import FORMATS
 from fewtag.errors import ConfigError, DataError, unknown
 from fewtag.serving.readers import READERS, BadInput, Line, Origin, Record
+from fewtag.text.records import record_of_line
 
 STDIN = "-"
 _BOM = b"\xef\xbb\xbf"
@@ -123,13 +123,8 @@ def _read(stream: Iterable[bytes], format: str, origin: Origin) -> Iterator[Reco
 
 
 def _is_json_record(line: bytes) -> bool:
-    if not line.lstrip().startswith(b"{"):
-        return False
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return "text" in record or "tokens" in record
+    record = record_of_line(line)
+    return isinstance(record, dict) and ("text" in record or "tokens" in record)
 
 
 def _lines(raw: Iterable[bytes]) -> Iterator[Line]:

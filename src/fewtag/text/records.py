@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 
-def record_of_line(line: str) -> dict[str, Any] | str:
+def record_of_line(line: str | bytes) -> dict[str, Any] | str:
     """The object of a line, or a sentence about why there is none.
 
     Args:
-        line: without its line end.
+        line: of a file.
     """
     try:
         record = json.loads(line)

@@ -89,12 +89,10 @@ def check_languages(config: RunConfig, corpus: Corpus) -> None:
     Raises:
         ConfigError: with the nearest that it has.
     """
-    for language in config.data.languages:
-        if language not in corpus.languages:
-            raise ConfigError(f"data.languages: {unknown('language', language, corpus.languages)}")
-    for language in config.sampling.raw_weights:
-        if language not in corpus.languages:
-            raise ConfigError(f"sampling.raw_weights: {unknown('language', language, corpus.languages)}")
+    for where, named in (("data.languages", config.data.languages), ("sampling.raw_weights", config.sampling.raw_weights)):
+        for language in named:
+            if language not in corpus.languages:
+                raise ConfigError(f"{where}: {unknown('language', language, corpus.languages)}")
     for amounts in (parse_amounts(config.data.labeled), parse_amounts(config.data.unlabeled, "unlabeled")):
         amounts.check(corpus.languages)
 

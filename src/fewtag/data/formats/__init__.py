@@ -38,6 +38,7 @@ FORMATS: dict[str, Format] = {
     "plain": Format("plain", (".txt",), plain.read, plain.write, "one sentence a line, no tags"),
     "absa_xml": Format("absa_xml", (".xml",), absa_xml.read, None, "SemEval ABSA 2014 and 2016: targets with polarity"),
 }
+SUFFIXES = tuple(suffix for each in FORMATS.values() for suffix in each.suffixes)
 
 
 def format_of(path: Path, name: str | None = None) -> Format:
@@ -55,8 +56,7 @@ def format_of(path: Path, name: str | None = None) -> Format:
     for each in FORMATS.values():
         if suffix in each.suffixes:
             return each
-    known = ", ".join(s for each in FORMATS.values() for s in each.suffixes)
-    raise DataError(f"{path}: no format has the suffix {suffix!r} (known: {known}); rename the file or name the format")
+    raise DataError(f"{path}: no format has the suffix {suffix!r} (known: {', '.join(SUFFIXES)}); rename the file or name the format")
 
 
 def stem_of(path: Path) -> str:

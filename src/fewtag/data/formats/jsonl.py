@@ -10,6 +10,7 @@ count; where it has tokens and a text with spans, the text does.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from fewtag.text.sentence import Sentence
 from fewtag.text.words import sentence_from_text
 
 OFFSETS = ("auto", "codepoint", "utf16")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half a pair or one of a whole one; no other escape can make half a character
 
 
 def read(path: Path, *, language: str, problems: Problems, offsets: str = "auto") -> Iterator[Sentence]:
@@ -47,7 +49,7 @@ def read(path: Path, *, language: str, problems: Problems, offsets: str = "auto"
         if isinstance(record, str):
             problems.error(path, number, "bad-json", record)
             continue
-        half = half_a_character(json.dumps(record, ensure_ascii=False)) if "\\u" in line else ""
+        half = half_a_character(json.dumps(record, ensure_ascii=False)) if _SURROGATE.search(line) else ""
         if half:
             problems.error(path, number, "half-character", half)
             continue
