@@ -91,6 +91,7 @@ CASES = [
     ),
     Case("A file with another name", {"data/en/training.conll": GOOD}, 0, "not named after a split"),
     Case("The same split twice", {"data/en/train.jsonl": '{"tokens": ["a"], "tags": ["O"]}\n'}, 3, "keep one of them"),
+    Case("A language in two spellings", {"data/dev.EN.conll": "red\tB-color\n"}, 3, "give it one name"),
     Case("The same id twice", {TRAIN: "# id = 1\nred\tB-color\n\n# id = 1\nhat\tB-thing\n"}, 3, "ids must differ"),
     Case("Raw text where labels belong", {TRAIN: None, "data/en/train.txt": "red shoes\n"}, 3, "raw text belongs into unlabeled.txt"),
     Case("A folder that is not there", {}, 3, "no such folder", "check dta"),

@@ -117,6 +117,7 @@ def test_a_failed_run_is_told_at_the_end_and_the_rest_goes_on(shop: Path, tmp_pa
     assert "1 run failed" in said and "method metats learns from raw text" in said and "Traceback" not in said
     assert "Failed: metats seed 1: method metats learns from raw text" in printed
     assert "supervised-multi" in printed and "One seed: no mark" not in printed
+    assert "No Δ and no p: metats, with which the methods are compared, has no finished run here; --ours names another." in printed
 
 
 def finished_tables(out: Path) -> dict[str, bytes]:

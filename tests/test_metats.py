@@ -14,7 +14,7 @@ from fewtag.learning.feedback import Feedback, FeedbackConfig
 from fewtag.learning.learner import Learner, Pass
 from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy
-from fewtag.learning.pseudo_labels import label
+from fewtag.learning.pseudo_labels import label, reweighted
 from fewtag.learning.seeding import Key
 from fewtag.methods import METHODS, resolve
 from fewtag.methods.metats import MetaTS
@@ -135,6 +135,19 @@ def test_threshold_one_switches_consistency_off_without_nan() -> None:
     without = build(weight_reg=0.0, head=1.0)
     without.step(*batches(without), Key(0, "interact", 0))
     assert all(torch.equal(v, weights(without.teacher)[n]) for n, v in weights(losses[1.0].teacher).items())
+
+
+def test_the_share_that_the_student_is_taught_stands_beside_the_one_that_is_kept() -> None:
+    """Of a token's re-weighted probabilities some are above 0 and none above 1; the median of the highest parts the tokens in halves."""
+    fresh = build(head=1.0)
+    labeled, raw = batches(fresh)
+    (logits_BTC,) = fresh.teacher.passes(Key(0, "interact", 0), "pseudo", Pass(raw, dropout=False, graph=False))
+    highest = reweighted(logits_BTC, raw.token_mask_BT).amax(-1)[raw.token_mask_BT]
+    for threshold, expected in ((0.0, 1.0), (float(highest.median()), float((highest > highest.median()).float().mean())), (1.0, 0.0)):
+        method = build(labels="soft-high", label_threshold=threshold, threshold=0.0, head=1.0)
+        told = method.step(*batches(method), Key(0, "interact", 0))
+        assert float(told["selected"]) == pytest.approx(expected) and float(told["kept"]) == 1.0
+    assert "selected" not in fresh.step(labeled, raw, Key(0, "interact", 0))  # all of them
 
 
 def test_feedback_passes_use_no_dropout_and_leave_no_trace() -> None:

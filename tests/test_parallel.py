@@ -60,7 +60,7 @@ RAW = [
 ]
 STEPS = 5
 # A loss is a rank's part of the mean; these are what they are of the whole batch, on every rank.
-EVERYWHERE = ("lambda", "feedback", "kept", "agreement", "weight", "gradient ")
+EVERYWHERE = ("lambda", "feedback", "kept", "selected", "agreement", "weight", "gradient ")
 
 
 def _noise(like: Tensor) -> Tensor:

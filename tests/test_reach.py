@@ -44,7 +44,7 @@ ON_RAW_TEXT: dict[str, dict[str, str]] = {
 }
 # By the name of a stage, where it is not the row's own; `distill` is so after the rounds of folds.
 STAGES = {"distill": STUDENT, "pretrain": {"masked words": "pretraining"}}
-MEASURES = {"lambda", "feedback", "kept", "weight", "agreement"}
+MEASURES = {"lambda", "feedback", "kept", "selected", "weight", "agreement"}
 _TOO_SMALL = 1e-6  # rounding of a gradient that is zero
 
 

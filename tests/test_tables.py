@@ -144,6 +144,7 @@ def test_daggers_stand_where_both_claims_hold() -> None:
     # en: 10, 10.1, 10: t = 10.033 / (0.0577 / sqrt(3)) = 301, p = 1.1e-5; de: 5, -5, 5: nothing
     assert metats["en"].marks == "†" and metats["de"].marks == ""
     assert row(table, "supervised-multi")["en"].marks == ""
+    assert not any(note.startswith("No Δ") for note in table.notes)
     assert any(note.startswith("† better than the best other method") for note in table.notes)
 
 

@@ -101,6 +101,12 @@ class Corpus:
                 problems.error(file, 0, "twice", f"{language} {split} is also in {found[language][split].name}; keep one of them")
                 continue
             found.setdefault(language, {})[split] = file
+        spelled: dict[str, str] = {}
+        for language, named in sorted(found.items()):
+            usual = spelled.setdefault(language.lower(), language)
+            if usual != language:
+                said = f"language {language!r} is {usual!r} in {next(iter(found[usual].values()))}; give it one name"
+                problems.error(next(iter(named.values())), 0, "case", said)
         missing = sorted(set(languages or ()) - set(found))
         if missing:
             raise DataError(f"{root}: no files for {', '.join(missing)}; found the languages {', '.join(sorted(there)) or 'none'}")

@@ -12,6 +12,7 @@ from fewtag.training.diagnosis import COURSE, GRADIENTS, LENGTHS, Quality, f1_by
 Events = Mapping[str, Sequence[Mapping[str, Any]]]
 _MEASURED = {  # what a step reports besides losses (fewtag.training.fit): name -> (axis, factor, what it is)
     "kept": ("% of tokens", 100.0, "tokens of raw text whose pseudo-label was confident enough to count"),
+    "selected": ("% of tokens", 100.0, "tokens of raw text whose pseudo-label the student is taught (method.labels=soft-high)"),
     "agreement": ("% of tokens", 100.0, "tokens of raw text that teacher and student (of co-teaching: both averages) tag alike"),
     "lambda": ("lambda", 1.0, "how the student's labeled loss changed in one step on pseudo-labels (lambda of the paper's section 3.3)"),
     "lambda spread": ("lambda", 1.0, "how far the steps since the evaluation before are apart in lambda (standard deviation)"),

@@ -31,6 +31,8 @@ def main_notes(results: Results, group: Group, daggers: Mapping[str, Claim], pap
         shown = dict.fromkeys(run.method for run in own if run.method != results.ours and not is_ablation(run.method, results.ours))
         if paper and (strange := [method for method in shown if not paper.row(method)]):
             notes.append(f"Not compared with {results.ours}, being no rows of the paper: {', '.join(strange)}.")
+    if all(run.method != results.ours for run in own):
+        notes.append(f"No Δ and no p: {results.ours}, with which the methods are compared, has no finished run here; --ours names another.")
     if any(claim.seeds > 1 for claim in daggers.values()):
         notes.append(
             f"† better than the best other method of the column, paired t-test over seeds, ‡ paired bootstrap over sentences "

@@ -130,7 +130,7 @@ class MetaTS(Method):
             judge: other labeled sentences of the language to judge by; None lets X, Y judge (the paper).
 
         Returns:
-            The named losses, the feedback and the kept share, without graphs.
+            The named losses, the feedback and the shares of tokens: kept by L_reg, selected for the student, agreed upon; without graphs.
         """
         assert labeled is not None and labeled.tag_ids_BT is not None and unlabeled is not None, "MetaTS needs both kinds of text"
         c, teacher, student, mask_BT = self.config, self.teacher, self.student, unlabeled.token_mask_BT
@@ -172,6 +172,7 @@ class MetaTS(Method):
             "lambda": told.change,
             "feedback": told.mean(pseudo),
             "kept": share(keep_BT, mask_BT),
+            **({"selected": share(pseudo.mask_BT, mask_BT)} if c.labels == "soft-high" else {}),
             "agreement": share((student_BTC.argmax(-1) == clean_BTC.argmax(-1)) & mask_BT, mask_BT),
             **norms,
         }

@@ -249,7 +249,7 @@ def _add(position: Position, losses: dict[str, Tensor], stage: Stage, language: 
         if name in ("lambda", "feedback"):  # enough to know its spread, and how often it praises
             own |= {f"{name} squared": value * value, f"{name} positive": float(value > 0)}
         for each, amount in own.items():
-            for key in (each, f"{each}/{language}") if name in ("lambda", "feedback", "kept", "agreement") else (each,):
+            for key in (each, f"{each}/{language}") if name in ("lambda", "feedback", "kept", "selected", "agreement") else (each,):
                 total, count = position.sums.get(key, [0.0, 0])
                 position.sums[key] = [total + amount, count + 1]
 
