@@ -187,6 +187,7 @@ def test_a_language_can_have_an_amount_of_its_own() -> None:
     [
         ("en=5", "nothing says how much of de; add de=200"),
         ("EN=5 7", "unknown language 'EN'. Did you mean 'en'"),
+        ("fr=5 7", r"unknown language 'fr'. Choose one of: de, en \(the languages of this run\)\.$"),
         ("en=5 en=6 7", "each language once"),
         ("=5 7", "each language once"),
         ("5 7", "2 amounts for the same languages"),

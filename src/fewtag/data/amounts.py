@@ -48,7 +48,8 @@ class Amounts:
         """
         for language, _ in self.own:
             if language not in languages:
-                raise ConfigError(f"{self.what}: {unknown('language', language, languages)}")
+                # A language may be there and left out of this run, so what to choose from is said to be the run's.
+                raise ConfigError(f"{self.what}: {unknown('language', language, languages)[:-1]} (the languages of this run).")
 
     @property
     def alike(self) -> Amount | None:
