@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import gzip
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from typed import fewtag
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "bad-input.md"
 GOOD = "red\tB-color\nshoes\tB-thing\n\nblue\tB-color\ncoat\tB-thing\n"
@@ -39,7 +39,6 @@ class Case:
     says: str
     command: str = "check data"
     stdin: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def jsonl(line: str) -> dict[str, str | bytes | None]:
@@ -148,10 +147,7 @@ def answer(case: Case, folder: Path, model: Path) -> tuple[int, str]:
     prepare(folder, case)
     words = [word.replace("{model}", str(model)) for word in case.command.split()]
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "160", "HF_HUB_OFFLINE": ""}
-    done = subprocess.run(
-        [sys.executable, "-m", "fewtag.cli", *words],
-        cwd=folder, input=case.stdin, capture_output=True, text=True, encoding="utf-8", env=environment, timeout=120, check=False,
-    )  # fmt: skip
+    done = fewtag(*words, folder=folder, stdin=case.stdin, environment=environment, timeout=120)
     printed = (done.stdout + done.stderr).replace(str(folder) + "/", "").replace(str(model), "{model}")
     return done.returncode, printed
 

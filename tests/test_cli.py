@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import typed
 from fewtag.cli import app
 from fewtag.cli.stopping import StopRequest
 from fewtag.data.corpus import Corpus
@@ -25,11 +26,7 @@ VERBS = (
 
 
 def fewtag(*words: object, folder: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "fewtag.cli", *map(str, words)],
-        cwd=folder, input=stdin, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False,
-        env={**os.environ, "COLUMNS": "120"},
-    )  # fmt: skip
+    return typed.fewtag(*words, folder=folder, stdin=stdin, environment={**os.environ, "COLUMNS": "120"})
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +34,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small made corpus in data/ and a run in run/."""
     folder = tmp_path_factory.mktemp("place")
     write_corpus(folder / "data", scale=0.001)
-    done = fewtag("train", "data", "-o", "run", "--langs", "en,ja", "--labeled", "20%", *QUICK, folder=folder)
+    words = ["train", "data", "-o", "run", "--langs", "en,ja", "--labeled", "20%", *QUICK]
+    cold = [sys.executable, "-m", "fewtag.cli", *words]  # this one as a shell begins it, with nothing loaded
+    done = subprocess.run(cold, cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     (folder / "train.out").write_text(done.stdout)
     (folder / "train.err").write_text(done.stderr)
