@@ -13,6 +13,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from fewtag.data.corpus import Corpus
@@ -45,7 +46,7 @@ def main() -> None:
     encoder = str(minilm_folder()) if options.encoder == "minilm" else options.encoder
     corpus = Corpus.from_dir(options.data, languages=languages or None)
     methods = options.methods.split(",")
-    rows = whole_seeds(options, methods)
+    rows = whole_seeds(options, methods, lambda method, seed: digest_of(config_of(options, languages, encoder, method, seed)))
     for seed in range(1 + len(rows) // len(methods), options.seeds + 1):
         for method in methods:
             rows.append(one(options, corpus, languages, encoder, method, seed))
@@ -53,8 +54,11 @@ def main() -> None:
             write(options, languages, rows)
 
 
-def whole_seeds(options: argparse.Namespace, methods: list[str]) -> list[dict[str, object]]:
-    """The runs of the first seeds that are complete in the JSON of an earlier call; a seed cut short is run again as a whole."""
+def whole_seeds(options: argparse.Namespace, methods: list[str], digest: Callable[[str, int], str]) -> list[dict[str, object]]:
+    """The runs of the first seeds that are complete in the JSON of an earlier call, as they would be configured now.
+
+    A seed cut short is run again as a whole.
+    """
     if not options.out.exists():
         return []
     found = json.loads(options.out.read_text(encoding="utf-8"))
@@ -63,14 +67,14 @@ def whole_seeds(options: argparse.Namespace, methods: list[str]) -> list[dict[st
     rows: list[dict[str, object]] = []
     for seed in range(1, options.seeds + 1):
         own = [run for run in found["runs"] if run["seed"] == seed]
-        if [run["method"] for run in own] != methods:
+        if [(run["method"], run["digest"]) for run in own] != [(method, digest(method, seed)) for method in methods]:
             break
         rows += own
     return rows
 
 
-def one(options: argparse.Namespace, corpus: Corpus, languages: tuple[str, ...], encoder: str, method: str, seed: int) -> dict[str, object]:
-    """One run, or what a finished one left."""
+def config_of(options: argparse.Namespace, languages: tuple[str, ...], encoder: str, method: str, seed: int) -> RunConfig:
+    """Of one run."""
     from fewtag.cli.settings import run_config
 
     flags = {
@@ -82,10 +86,15 @@ def one(options: argparse.Namespace, corpus: Corpus, languages: tuple[str, ...],
         "evaluation.bootstrap": 0,
     }
     longer = [f"train.max_steps={options.full_steps}"] if options.full_steps and method == "supervised-full" else []
-    config: RunConfig = run_config(None, [*options.pairs, *longer], flags, options.data)
+    return run_config(None, [*options.pairs, *longer], flags, options.data)
+
+
+def one(options: argparse.Namespace, corpus: Corpus, languages: tuple[str, ...], encoder: str, method: str, seed: int) -> dict[str, object]:
+    """One run, or what a finished one on the same files left."""
+    config = config_of(options, languages, encoder, method, seed)
     folder = options.runs / f"{options.data.name}-{options.encoder.replace('/', '_')}-{method}-{seed}-{digest_of(config)}"
     metrics = folder / "metrics.json"
-    if not metrics.exists():
+    if not metrics.exists() or json.loads((folder / "data.json").read_text(encoding="utf-8"))["files"] != corpus.files:
         run(config, folder, corpus=corpus, force=True)
     found = json.loads(metrics.read_text(encoding="utf-8"))
     test = found["test"]

@@ -93,6 +93,12 @@ CASES = [
     Case("A language in two spellings", {"data/dev.EN.conll": "red\tB-color\n"}, 3, "give it one name"),
     Case("The same id twice", {TRAIN: "# id = 1\nred\tB-color\n\n# id = 1\nhat\tB-thing\n"}, 3, "ids must differ"),
     Case("Raw text where labels belong", {TRAIN: None, "data/en/train.txt": "red shoes\n"}, 3, "raw text belongs into unlabeled.txt"),
+    Case(
+        "A test sentence that nobody has tagged",
+        {"data/en/test.conll": None, "data/en/test.jsonl": '{"text": "red hat", "entities": []}\n{"text": "blue hat"}\n'},
+        3,
+        "cannot be scored",
+    ),
     Case("A folder that is not there", {}, 3, "no such folder", "check dta"),
     Case("A file where the folder belongs", {}, 3, "give the data folder it lies in", f"check {TRAIN}"),
     Case("A folder without data", {"empty/readme.md": "nothing"}, 3, "expected empty/en/train.conll", "check empty"),

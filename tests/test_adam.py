@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
+from fewtag.encoders.encoder import Inputs
 from fewtag.learning.adam import Adam, Table
-from fewtag.learning.learner import Learner
+from fewtag.learning.learner import Learner, Pass
 from fewtag.learning.learner_config import LearnerConfig
 from fewtag.learning.losses import cross_entropy
 from fewtag.learning.seeding import Key
@@ -87,6 +91,25 @@ def test_a_tagger_learns_the_same_with_waiting_rows_as_without() -> None:
     with lazy.settled() as tagger:
         for name, value in dense.tagger.state_dict().items():
             torch.testing.assert_close(tagger.state_dict()[name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("wrong", [{"epsilon": 0.0}, {"betas": (0.9, 0.0)}])
+def test_what_would_divide_by_nothing_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="greater than 0"):
+        LearnerConfig(**wrong)
+
+
+def test_a_batch_that_takes_part_twice_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    each, looked, true = learner(), list[int](), CompactEncoder.embed
+    batch, other = (each.tagger.batcher.batch(some, labeled=True) for some in (SENTENCES[:2], SENTENCES[2:]))
+
+    def embed(self: CompactEncoder, inputs: Inputs) -> torch.Tensor:
+        looked.append(id(inputs))
+        return true(self, inputs)
+
+    monkeypatch.setattr(CompactEncoder, "embed", embed)
+    each.passes(Key(0, "look", 0), "look", Pass(batch), Pass(other), Pass(batch, dropout=False))
+    assert looked == [id(batch.inputs), id(other.inputs)]
 
 
 def test_a_frozen_table_stays_and_the_rest_learns() -> None:

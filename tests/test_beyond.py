@@ -47,6 +47,12 @@ def test_free_thresholds_by_hand() -> None:
     assert found.tolist() == [[1.0, 0.0, 1.0, float(0.6 > 0.6 + 1e-7), 1.0, 0.0]]  # 0.4 of the rarer tag counts
 
 
+def test_where_there_is_no_label_nothing_is_taught() -> None:
+    """One tag, O, of probability 1, which is never above its own mean."""
+    found = Confidence(ConfidenceConfig(kind="free"), 1).weights(spoken((1.0,), (1.0,)), torch.ones(1, 2, dtype=torch.bool))
+    assert found is not None and found.tolist() == [[0.0, 0.0]]
+
+
 def test_soft_weights_by_hand() -> None:
     """Decay 0: O, tag 1 and tag 2 have a mean of 0.8, 0.7 and 0.6 and a spread of 0.1, 0.1 and 0.2 of their own; tag 3 was never said."""
     rows = [(0.9, 0.05, 0.05, 0.0), (0.7, 0.2, 0.1, 0.0), (0.1, 0.8, 0.1, 0.0), (0.2, 0.6, 0.2, 0.0)]

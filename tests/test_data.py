@@ -200,6 +200,16 @@ def test_amounts_by_language_that_make_no_sense(spec: str, message: str) -> None
         LowResource.sample(corpus_of(en=20, de=20), spec)
 
 
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_a_sentence_to_score_that_nobody_has_tagged_is_refused(split: str) -> None:
+    """Before any training: a score needs gold tags of each."""
+    corpus = corpus_of(en=20, de=20)
+    some = many("ded", 3)
+    corpus.sentences["de"][split] = [*some[:1], some[1].without_tags(), *some[2:]]
+    with pytest.raises(DataError, match=f"sentence '{some[1].id}' of de {split} has no tags, so it cannot be scored"):
+        LowResource.sample(corpus, "5")
+
+
 def test_nothing_labeled_is_refused() -> None:
     raw = [s.without_tags() for s in many("en", 5)]
     with pytest.raises(DataError, match="no labeled sentence"):

@@ -163,6 +163,18 @@ def test_a_learning_rate_for_the_encoder_is_not_taken_by_the_other_one(checkpoin
     assert min(moved["compact-1"], moved["compact-2"]) > 1e-4
 
 
+def test_a_table_is_frozen_where_it_has_learned_something(checkpoint: Path) -> None:
+    method = built(checkpoint, embeddings="frozen")
+    assert {each.config.embeddings for each in (*method.members, method.student)} == {"frozen"}
+    assert {each.config.embeddings for each in method.others} == {"auto"}
+    assert {each.config.embeddings for each in built(checkpoint, embeddings="dense").others} == {"dense"}
+
+
+def test_where_the_runs_encoder_is_the_built_in_one_its_rate_is_everybodys() -> None:
+    method = METHODS["mixed-ensemble"].method(resolve("mixed-ensemble", {}), make_tagger, LearnerConfig(lr=0.5, head_lr=0.25))
+    assert {(each.config.lr, each.config.head_lr) for each in (*method.members, *method.others, method.student)} == {(0.5, 0.25)}
+
+
 @pytest.mark.parametrize("pretraining", [0, 2])
 def test_what_is_delivered_has_the_encoder_of_the_run(checkpoint: Path, tmp_path: Path, pretraining: int) -> None:
     """Here the built-in encoder's members are far better on dev, and still none of them is what the guard may keep."""

@@ -77,6 +77,17 @@ def test_a_shared_start_beside_a_row_of_equal_budget() -> None:
     assert "The row of it here is another, given as many passes as they." in longer and "go on from the supervised-multi" not in longer
 
 
+def test_seeds_that_a_row_lacks_are_told() -> None:
+    said = "n differs: Δ and p are of the seeds that a method shares with metats, averages of all that it has."
+    assert said in notes(results_of({**SCORES, "vat": [(60, 50)]})) and said not in notes(results_of(SCORES))
+
+
+def test_settings_of_a_variant_with_a_shared_start_hold_after_it() -> None:
+    said = "its passes and seconds are counted in theirs. What a variant sets holds from there on."
+    results = changed(results_of(SCORES), start="there")
+    assert said not in notes(results) and said in notes(changed(results, variant="metats with train.lr=1e-4"))
+
+
 def test_the_bootstrap_says_its_resamples_or_that_there_was_none() -> None:
     assert "t over seeds, no bootstrap over sentences, none being asked for" in notes(with_claims(results_of(SCORES)))
     results = results_of(SCORES)

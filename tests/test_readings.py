@@ -58,6 +58,24 @@ def test_the_reduction_reaches_every_loss_of_the_step(monkeypatch: pytest.Monkey
     assert float(other.step(*batches, KEY)["supervised"]) > 0
 
 
+def test_a_mean_over_sentences_is_of_the_tokens_that_are_taught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taught are one token of the first row, all of the second and none of the third: the mean of two rows' means."""
+    values = {"reduction": "sentence", "labels": "soft-high", "label_smoothing": 0.0, "weight_reg": 0.0, "weight_meta": 0.0}
+    method, twin = metats(**values), metats(**values)
+    batcher = method.teacher.tagger.batcher
+    batch = batcher.batch(RAW["en"][:3], labeled=False)
+    taught_BT = batch.token_mask_BT.clone()
+    taught_BT[0, 1:] = taught_BT[2] = False
+    target_BTC = torch.full((*taught_BT.shape, len(TAG_SET)), 1 / len(TAG_SET))
+    monkeypatch.setattr("fewtag.methods.metats.label", lambda *arguments: PseudoLabels(taught_BT, probs_BTC=target_BTC))
+    for each in (method, twin):
+        each.stages()[1].begin()
+    told = method.step(batcher.batch(LABELED["en"][:3], labeled=True), batch, KEY)
+    loss_BT = -(target_BTC * twin.student.logits(batch, KEY, "pseudo").detach().log_softmax(-1)).sum(-1)
+    expected = (loss_BT[0, 0] + loss_BT[1][taught_BT[1]].mean()) / 2
+    assert float(told["student"]) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_the_threshold_before_and_after_the_temperature() -> None:
     """Logits 2 and 0: probability 0.881 as it is, 0.982 at a temperature of 0.5."""
     logits_BTC, mask_BT = torch.tensor([[[2.0, 0.0]]]), torch.ones(1, 1, dtype=torch.bool)

@@ -195,6 +195,7 @@ def test_jsonl_texts_and_tokens(tmp_path: Path) -> None:
         ('{"id": "x", "text": "a", "lang": 3}', "lang must be a string"),
         ('{"id": "x", "text": "a \\ud83d"}', "surrogate"),
         ("[" * 100_000, "JSON that cannot be read"),
+        ('{"id": "x", "text": "a b", "tokens": []}', "tokens is empty and text is not"),
     ],
 )
 def test_bad_json_is_an_error_in_its_place(tmp_path: Path, line: str, message: str) -> None:

@@ -154,6 +154,26 @@ def test_a_comparison_shares_one_start(shop: Path, tmp_path: Path) -> None:
         compare(corpus, methods[1:], out=tmp_path, labeled=["30%"], seeds=2, settings=QUICK, bootstrap=0, shared_start=True)
 
 
+@pytest.mark.parametrize(
+    ("settings", "shares"),
+    [
+        ("train.max_steps=24", False),
+        ("data.dev=matched", False),
+        ("data.languages=tr", False),
+        ("tagger.dropout=0.3", False),
+        ("train.lr=1e-4", True),
+        ("train.semi_supervised_steps=9", True),
+    ],
+)
+def test_a_variant_that_trains_its_start_otherwise_trains_it_itself(shop: Path, tmp_path: Path, settings: str, shares: bool) -> None:
+    given: dict[str, Any] = {"labeled": ["30%"], "seeds": [1], "encoders": ["compact"], "settings": QUICK}
+    longer = variant("supervised-multi=supervised-multi: train.max_steps=18")  # which is the start of all others then
+    for more in ([], [longer]):
+        cells = plan([shop], ["supervised-multi", "metats"], variants=[*more, variant(f"own=metats: {settings}")], **given)
+        started = {cell.method: bool(cell.config.train.start) for cell in _from_shared_start(cells, tmp_path)}
+        assert started == {"supervised-multi": False, "metats": True, "own": shares}
+
+
 def test_a_row_with_its_labels_in_folds_shares_no_start(shop: Path, tmp_path: Path) -> None:
     given: dict[str, Any] = {"labeled": ["30%"], "seeds": [1], "encoders": ["compact"], "settings": QUICK}
     cells = plan([shop], ["supervised-multi", "metats"], variants=[variant("folded=metats: method.folds=2")], **given)

@@ -29,7 +29,7 @@ from fewtag.training.folder import RunFolder
 from fewtag.training.journal import Journal, read_events
 from fewtag.training.prepare import parse_time, settled
 from fewtag.training.run import resume_config, run
-from fewtag.training.run_config import RunConfig
+from fewtag.training.run_config import RunConfig, SamplingConfig
 
 WORDS = {
     "en": (["red", "blue", "green", "black", "white"], ["shoe", "hat", "bag", "coat"], "for"),
@@ -282,6 +282,19 @@ def test_a_tagger_of_its_own_needs_a_dev_set_of_its_own(data: Path, tmp_path: Pa
     corpus.sentences["no"]["train"] = corpus.sentences["no"]["train"][:1]  # of which no dev set can be cut
     with pytest.raises(DataError, match="no has labeled sentences and no dev set"):
         run(config(data, "supervised-single"), tmp_path / "single", corpus=corpus)
+    assert not (tmp_path / "single").exists()
+
+
+@pytest.mark.parametrize("mute", ["no file", "no weight"])
+def test_a_tagger_of_its_own_is_pre_trained_on_text_of_its_own(data: Path, tmp_path: Path, mute: str) -> None:
+    corpus, given = Corpus.from_dir(data), config(data, "supervised-single")
+    if mute == "no file":
+        corpus.sentences["no"].pop("unlabeled")
+    else:
+        given = given.model_copy(update={"sampling": SamplingConfig(raw_weights={"no": 0.0})})
+    given = given.model_copy(update={"pretraining": PretrainingConfig(steps=2)})
+    with pytest.raises(ConfigError, match=r"pretraining.steps=2: no has no raw text to pre-train a tagger of its own on"):
+        run(given, tmp_path / "single", corpus=corpus)
     assert not (tmp_path / "single").exists()
 
 

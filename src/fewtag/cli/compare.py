@@ -138,7 +138,9 @@ def compared(
                 **options,
             )
         except Interrupted as error:
-            raise Interrupted(f"{error}. Go on with: {command}") from None
+            # What --force removed is gone, and what has run since is to stay; runs at equal cost are removed when they are known alone.
+            words = command if options.get("equal_budget") else command.replace(" --force", "")
+            raise Interrupted(f"{error}. Go on with: {words}") from None
     failed = done.results.failed
     if done.results.runs or not failed:
         _show(done, json_)

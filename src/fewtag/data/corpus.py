@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -54,11 +55,12 @@ class Corpus:
 
     @cached_property
     def files(self) -> dict[str, str]:
-        """File name (language/name) -> SHA-256 of its bytes."""
+        """File name (language/name) -> SHA-256 of its bytes; of sentences from no file language/split -> that of their tokens and tags."""
         result = {}
-        for language, splits in self.paths.items():
-            for path in splits.values():
-                result[f"{language}/{path.name}"] = _digest(path)
+        for language, splits in sorted(self.sentences.items()):
+            for split, some in splits.items():
+                path = self.paths.get(language, {}).get(split)
+                result[f"{language}/{path.name if path else split}"] = _digest(path) if path else _digest_of(some)
         return result
 
     def split(self, name: str) -> dict[str, Sequence[Sentence]]:
@@ -143,6 +145,10 @@ class Corpus:
                     continue
                 if split != "unlabeled" and some and all(s.tags is None for s in some):
                     problems.error(path, 0, "no-tags", f"no sentence of {split} has tags; raw text belongs into unlabeled.txt")
+                elif split in ("dev", "test"):
+                    for sentence in (s for s in some if s.tags is None and len(s)):
+                        said = f'a sentence of {split} without tags cannot be scored; where nothing is to be marked, write "entities": []'
+                        problems.error(*place_of(sentence), "no-tags", said)
                 for sentence in some:
                     if sentence.id in seen:
                         before = seen[sentence.id]
@@ -156,6 +162,13 @@ def _digest(path: Path) -> str:
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
+    return digest.hexdigest()
+
+
+def _digest_of(some: Sequence[Sentence]) -> str:
+    digest = hashlib.sha256()
+    for sentence in some:
+        digest.update(json.dumps([sentence.tokens, sentence.tags], ensure_ascii=False).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 

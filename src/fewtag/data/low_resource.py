@@ -74,7 +74,7 @@ class LowResource:
 
         Raises:
             ConfigError: for a specification that cannot be read.
-            DataError: when nothing is labeled.
+            DataError: when nothing is labeled, or a sentence of dev or test has no tags.
         """
         languages = languages or corpus.languages
         amounts, pools = parse_amounts(labeled), parse_amounts(unlabeled, "unlabeled")
@@ -114,8 +114,11 @@ class LowResource:
             if dev_size == "matched" and len(dev) > most:
                 picked = sorted(random.Random(f"{seed}/{language}/dev").sample(range(len(dev)), most))
                 dev = pick(dev, picked)
-            result["dev"][language] = [s for s in dev if len(s)]
-            result["test"][language] = [s for s in splits.get("test", []) if len(s)]
+            for split, some in (("dev", dev), ("test", splits.get("test", []))):
+                result[split][language] = [s for s in some if len(s)]
+                bare = next((s for s in result[split][language] if s.tags is None), None)
+                if bare is not None:
+                    raise DataError(f"{corpus.name}: sentence {bare.id!r} of {language} {split} has no tags, so it cannot be scored")
         if not any(result["labeled"].values()):
             raise DataError(f"{corpus.name}: no labeled sentence in any language; train files need tags")
         kept = {name: {lang: some for lang, some in part.items() if some} for name, part in result.items()}

@@ -26,13 +26,11 @@ class Task:
         name: of the run folder.
         folder: the run folder.
         config: of the run, as plain values.
-        force: begin anew.
     """
 
     name: str
     folder: str
     config: dict[str, Any]
-    force: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -105,7 +103,7 @@ class Runner:
                 tell(Event(task.name, "progress", f"{event.stage_index + 1}/{event.num_stages} {event.stage} step {event.step}{dev}"))
 
         folder = RunFolder(Path(task.folder))
-        resume = folder.is_begun() and not task.force
+        resume = folder.is_begun()
         run(
             config,
             folder.path,

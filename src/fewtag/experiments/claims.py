@@ -135,12 +135,14 @@ def claims(
             draws = [(drawn[a.cell, column], drawn[b.cell, column]) for a, b in pairs] if drawn else []
             single[method, column] = _claim(column, method, scores, draws)
     differences = _corrected([single[method, AVERAGE] for method in rivals])
+    # Means over different seeds cannot be ranked: a lucky one alone would be the best.
+    whole = {method: pairs for method, pairs in rivals.items() if len(pairs) == max(map(len, rivals.values()))}
     means = {
         (method, column): np.mean([by_run[run.cell][column] for _, run in pairs])
-        for method, pairs in rivals.items()
+        for method, pairs in whole.items()
         for column in (*languages, AVERAGE)
     }
-    best = {column: max(rivals, key=lambda method, column=column: means[method, column]) for column in (*languages, AVERAGE)}  # type: ignore[misc]
+    best = {column: max(whole, key=lambda method, column=column: means[method, column]) for column in (*languages, AVERAGE)}  # type: ignore[misc]
     return differences, _corrected([single[method, column] for column, method in best.items()])
 
 

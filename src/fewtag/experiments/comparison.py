@@ -16,7 +16,7 @@ from fewtag.experiments import render
 from fewtag.experiments.claims import RESAMPLES, compare_groups
 from fewtag.experiments.compare_page import compare_page
 from fewtag.experiments.engines import Engine, Here, engine_of
-from fewtag.experiments.grid import Watch, run_grid
+from fewtag.experiments.grid import Watch, discard, run_grid
 from fewtag.experiments.plan import Cell, check_encoder, kind_of, plan, short_name
 from fewtag.experiments.published import published
 from fewtag.experiments.results import Results, collect, statistics_of, versions_of
@@ -26,6 +26,7 @@ from fewtag.experiments.variants import Variant, rows, variant
 from fewtag.methods import DEFAULT, METHODS, default_for, row
 from fewtag.training.folder import RunFolder
 from fewtag.training.prepare import asked_pretraining, check_languages, guard_of
+from fewtag.training.run_config import RunConfig
 
 _OURS = (DEFAULT, "metats", "smooth-metats", "metats-paper")  # after the default of the encoders
 _START = "supervised-multi"
@@ -140,20 +141,25 @@ def compare(
     if not force:
         _check_place(out)
     failed = {}
+    firsts = [cell for cell in cells if cell.method == _START] if shared_start else []
     if shared_start:
-        firsts = [cell for cell in cells if cell.method == _START]
         if not firsts:
             raise ConfigError(f"a shared start needs {_START} among the methods")
-        check(firsts)
-        failed = run_grid(firsts, out, runner, corpora, force=force, watch=watch, interrupted=interrupted)
         cells = _from_shared_start(cells, out)
-    known = {cell.name: cell for cell in cells}
     check(cells)
-    failed |= run_grid(cells, out, runner, corpora, force=force, watch=watch, interrupted=interrupted)
+    if force:
+        discard(cells, out)
+    if firsts:
+        failed = run_grid(firsts, out, runner, corpora, watch=watch, interrupted=interrupted)
+    known = {cell.name: cell for cell in cells}
+    failed |= run_grid(cells, out, runner, corpora, watch=watch, interrupted=interrupted)
     if equal_budget:
         cells = _at_equal_cost(cells, out)
+        if force:
+            discard([cell for cell in cells if cell.name not in known], out)
         known |= {cell.name: cell for cell in cells}
-        failed |= run_grid(cells, out, runner, corpora, force=force, watch=watch, interrupted=interrupted)
+        failed |= run_grid(cells, out, runner, corpora, watch=watch, interrupted=interrupted)
+    failed = {name: why for name, why in failed.items() if not RunFolder(out / "cells" / name).is_finished()}
     runs = collect(cells, out)
     results = Results(
         chief,
@@ -240,21 +246,33 @@ def _from_shared_start(cells: Sequence[Cell], out: Path) -> list[Cell]:
     """The same cells, those on raw text going on from the supervised run of their seed.
 
     Not those whose settings name another start, nor those whose supervised tagger is another since pre-training comes first of all or
-    labels are dealt out in folds, nor those that are to have none.
+    labels are dealt out in folds, nor those that are to have none, nor variants that are to train it longer, as another tagger or by other
+    sentences. What else a variant sets holds from there on.
     """
-    place = {(c.corpus, c.labeled, c.encoder, c.seed): c.name for c in cells if c.method == _START}
+    place = {_place(cell): cell for cell in cells if cell.method == _START}
+    usual = {_place(cell): cell for cell in [*place.values(), *(each for each in cells if not each.variant)]}
     changed = []
     for cell in cells:
         train, method = cell.config.train, cell.config.method
         name, has_first = method["name"], method.get("warmup", True) and not method.get("folds")
         guarded = guard_of(cell.config, name)  # it trains a bare tagger before it pre-trains one
         pretrained = asked_pretraining(cell.config, name)
-        if kind_of(name) == "raw" and "start" not in train.model_fields_set and has_first and (guarded or not pretrained):
-            start = out / "cells" / place[cell.corpus, cell.labeled, cell.encoder, cell.seed]
+        alike = not cell.variant or _trained(cell.config) == _trained(usual[_place(cell)].config)
+        if kind_of(name) == "raw" and "start" not in train.model_fields_set and has_first and (guarded or not pretrained) and alike:
+            start = out / "cells" / place[_place(cell)].name
             train = train.model_copy(update={"start": str(start.resolve())})
             cell = replace(cell, config=cell.config.model_copy(update={"train": train}))
         changed.append(cell)
     return changed
+
+
+def _place(cell: Cell) -> tuple[str, str, str, int]:
+    return cell.corpus, cell.labeled, cell.encoder, cell.seed
+
+
+def _trained(config: RunConfig) -> tuple[Any, ...]:
+    """What decides which tagger supervised training ends with, as far as no other stage has to do with it."""
+    return config.train.max_steps, config.data.dev, config.data.languages, config.tagger
 
 
 def _at_equal_cost(cells: Sequence[Cell], out: Path) -> list[Cell]:

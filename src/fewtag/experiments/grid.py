@@ -13,8 +13,9 @@ from fewtag.errors import ConfigError
 from fewtag.experiments.cell import Event, Task, locked, read_of_cell
 from fewtag.experiments.engines import Engine
 from fewtag.experiments.plan import Cell
+from fewtag.tagger.encoder_folder import weights_of
 from fewtag.training.drive import Interrupted
-from fewtag.training.folder import RunFolder
+from fewtag.training.folder import RunFolder, differ
 
 
 @dataclass
@@ -66,7 +67,6 @@ def run_grid(
     engine: Engine,
     corpora: Mapping[str, Corpus],
     *,
-    force: bool = False,
     watch: Watch = lambda board: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, str]:
@@ -77,7 +77,6 @@ def run_grid(
         out: run folders go to ``out/cells``.
         engine: where they run.
         corpora: by name; a finished cell is reused only when it was run on the same files.
-        force: run finished cells again.
         watch: is shown the board after every event.
         interrupted: asked often; True stops after a checkpoint of what runs.
 
@@ -95,12 +94,12 @@ def run_grid(
         todo = []
         for name, cell in runs.items():
             folder = RunFolder(out / "cells" / name)
-            if folder.is_begun() and not force:
-                _check_files(folder, corpora[cell.corpus])
-            if folder.is_finished() and not force:
+            if folder.is_begun():
+                _check_files(folder, cell, corpora[cell.corpus])
+            if folder.is_finished():
                 board.reused += 1
             else:
-                todo.append(Task(name, str(folder.path.resolve()), _values(cell), force))
+                todo.append(Task(name, str(folder.path.resolve()), _values(cell)))
         watch(board)
         for event in engine.run(todo, interrupted):
             board.take(event)
@@ -111,18 +110,39 @@ def run_grid(
     return board.failed
 
 
+def discard(cells: Sequence[Cell], out: Path) -> None:
+    """Remove what earlier calls left of these runs, so that each is begun anew, and gone on with from then.
+
+    Args:
+        cells: of the grid.
+        out: its folder.
+
+    Raises:
+        ConfigError: when another grid is at work in ``out``, or a folder holds what no run of fewtag wrote.
+    """
+    (out / "cells").mkdir(parents=True, exist_ok=True)
+    with locked(out / "cells", patience=0):
+        for name in dict.fromkeys(cell.name for cell in cells):
+            RunFolder(out / "cells" / name).clear()
+
+
 def _values(cell: Cell) -> dict[str, Any]:
     """What was set, and no default: a row's own settings hold where the user has set nothing."""
     return cell.config.model_dump(mode="json", exclude_unset=True)
 
 
-def _check_files(folder: RunFolder, corpus: Corpus) -> None:
-    """Refuse to mix runs on different data; where the files lie does not matter."""
-    before = read_of_cell(folder.path, "data.json").get("files", {})
-    if sorted(before.values()) != sorted(corpus.files.values()):
-        raise ConfigError(
-            f"{folder.path} is a run on other files than those of {corpus.name} now; use another -o, or --force to run everything again"
-        )
+def _check_files(folder: RunFolder, cell: Cell, corpus: Corpus) -> None:
+    """Refuse to mix runs on different data, or on other weights of one encoder; where the data folder lies does not matter."""
+    before = read_of_cell(folder.path, "data.json")
+    own = cell.config.data.languages or corpus.languages
+    now = {name: digest for name, digest in corpus.files.items() if name.split("/")[0] in own}
+    if before.get("files", {}) != now:
+        what = f"other files than those of {corpus.name}"
+    elif differ(before.get("encoder"), weights_of(cell.config.tagger.encoder)):
+        what = f"other weights than those of {cell.encoder}"
+    else:
+        return
+    raise ConfigError(f"{folder.path} is a run on {what} now; use another -o, or --force to run everything again")
 
 
 def _keep_details(out: Path, event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from fewtag.experiments.claims import LEVEL, Claim, is_ablation
@@ -31,6 +32,9 @@ def main_notes(results: Results, group: Group, daggers: Mapping[str, Claim], pap
         shown = dict.fromkeys(run.method for run in own if run.method != results.ours and not is_ablation(run.method, results.ours))
         if paper and (strange := [method for method in shown if not paper.row(method)]):
             notes.append(f"Not compared with {results.ours}, being no rows of the paper: {', '.join(strange)}.")
+    counts = Counter(run.method for run in own if not is_ablation(run.method, results.ours))
+    if len(set(counts.values())) > 1:
+        notes.append(f"n differs: Δ and p are of the seeds that a method shares with {results.ours}, averages of all that it has.")
     if all(run.method != results.ours for run in own):
         notes.append(f"No Δ and no p: {results.ours}, with which the methods are compared, has no finished run here; --ours names another.")
     if any(claim.seeds > 1 for claim in daggers.values()):
@@ -55,6 +59,7 @@ def main_notes(results: Results, group: Group, daggers: Mapping[str, Claim], pap
         but = f", but for {', '.join(apart)}," if apart else ""
         notes.append(
             f"Methods on raw text{but} go on from the supervised-multi of their seed; its passes and seconds are counted in theirs."
+            + " What a variant sets holds from there on." * any(run.start and run.variant for run in own)
         )
     if kept := _as_they_began(results, group):
         notes.append(f"Ended with the tagger of their supervised start, no later one being better on dev: {', '.join(kept)}.")

@@ -109,7 +109,7 @@ def main_table(results: Results, group: Group) -> Table:
     tests = next((each for each in results.tests if Group(each["corpus"], each["labeled"], each["encoder"]) == group), {})
     differences = {each["method"]: Claim(**each) for each in tests.get("differences", ())}
     daggers = {each["column"]: Claim(**each) for each in tests.get("daggers", ())}
-    methods = [method for method in summaries if not is_ablation(method, results.ours)]
+    methods = [method for method in summaries if not is_ablation(method, results.ours)] or list(summaries)
     header = ["method", *languages, "avg", "Δ", "p t", "p boot", "gap closed", "n", "passes", "seconds"]
     sections = []
     for kind, title in _SECTIONS.items():
@@ -184,7 +184,7 @@ def _published_row(paper: PublishedTable, method: str, languages: Sequence[str],
 def ablation_table(results: Results) -> Table | None:
     """Table 7: averages of MetaTS as printed and of what is left when a part is taken out; a column for each group."""
     methods = [method for method in results.methods if method in published_ablations()]
-    if len(methods) < 2:
+    if len(methods) < 2 and not any(is_ablation(method, results.ours) for method in methods):
         return None
     header = ["method"]
     cells: dict[str, list[Cell]] = {method: [method] for method in methods}

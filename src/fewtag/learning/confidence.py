@@ -75,8 +75,10 @@ class Confidence:
 
     def _thresholds(self) -> Tensor:
         """(C,): FreeMatch's ``tau * p_c / max p`` among tags of labels, and O's mean confidence for O."""
-        labels_C = self._often_C[1:] / self._often_C[1:].max()
-        return torch.cat([self._mean_G[:1], self._mean_G[1] * labels_C])
+        labels_C = self._often_C[1:]
+        if len(labels_C):  # else nothing but O was ever seen
+            labels_C = labels_C / labels_C.max()
+        return torch.cat([self._mean_G[:1], self._mean_G[1:2] * labels_C])
 
     def _move(self, probs_BTC: Tensor, highest_BT: Tensor, group_BT: Tensor, mask_BT: Tensor) -> None:
         keep = self.config.decay

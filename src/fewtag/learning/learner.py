@@ -124,7 +124,7 @@ class Learner:
         if not parts:
             return []
         encoder = self.tagger.encoder
-        plain = {id(part.batch): encoder.embed(part.batch.inputs) for part in parts}
+        plain = {name: encoder.embed(inputs) for name, inputs in {id(part.batch): part.batch.inputs for part in parts}.items()}
         key.apply(self.name, f"{purpose}, noise")
         embeddings = [_noised(p, plain[id(p.batch)], "embeddings") for p in parts]
         key.apply(self.name, purpose)

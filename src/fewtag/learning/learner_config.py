@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from fewtag.config import Config
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Beta2 = Annotated[float, Field(gt=0, lt=1)]  # with 0, and with an epsilon of 0, a weight that has never had a gradient is divided by 0
 
 
 class LearnerConfig(Config):
@@ -16,8 +17,8 @@ class LearnerConfig(Config):
 
     lr: PositiveFloat | Literal["auto"] = "auto"  # auto: what the encoder is usually trained with
     head_lr: PositiveFloat | Literal["auto", "same"] = "auto"  # ten times the encoder's helps a pre-trained one
-    betas: tuple[Beta, Beta] = (0.9, 0.999)  # Kingma and Ba 2015
-    epsilon: NonNegativeFloat = 1e-8
+    betas: tuple[Beta, Beta2] = (0.9, 0.999)  # Kingma and Ba 2015
+    epsilon: PositiveFloat = 1e-8
     weight_decay: NonNegativeFloat = 0.0  # A28: plain Adam
     clip_norm: Literal[1, 2] = 2  # A20: the printed text clips the 1-norm
     clip_threshold: PositiveFloat = 1.0  # a norm above this ...

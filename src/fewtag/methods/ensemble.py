@@ -56,7 +56,10 @@ class Ensemble(Method):
         self.config = config
         names = [f"member-{number}" for number in range(1, config.members + 1)]
         self.members = [Learner(name, make_tagger(name), learner) for name in names]
-        usual = learner.model_copy(update={"lr": "auto", "head_lr": "auto"})  # a rate for the run's encoder is none for the built-in one
+        usual = learner
+        if self.members[0].tagger.encoder.kind != "compact":  # what is right for the run's encoder is not for the built-in one
+            tables = {"embeddings": "auto"} if learner.embeddings == "frozen" else {}  # its table begins with nothing learned
+            usual = learner.model_copy(update={"lr": "auto", "head_lr": "auto", **tables})
         compact = [f"compact-{number}" for number in range(1, config.compact_members + 1)]
         self.compact = [Learner(name, make_tagger(name), usual) for name in compact]
         averaged = {"average": config.average or learner.average}

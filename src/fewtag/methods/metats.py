@@ -46,7 +46,7 @@ class MetaTSConfig(Config):
     threshold: Share = 0.6  # epsilon, Table 2
     threshold_on: Literal["raw", "tempered"] = "raw"  # A12: the probability as printed, or after the temperature, as MPL's code has it
     denominator: Literal["all", "kept"] = "all"  # A13: the printed sum divides by every token
-    reduction: Literal["token", "sentence"] = "token"  # A9: mean over the batch's tokens, or over its sentences of each one's mean
+    reduction: Literal["token", "sentence"] = "token"  # A9, in Eq. 3, Eq. 4 and L_meta: mean over tokens, or over rows of each one's mean
     labels: Literal["hard", "sample", "soft", "reweighted", "soft-high"] = "hard"  # Eq. 2 (A2); the soft ones are Table 7's (A32, A33)
     label_threshold: Share = 0.9  # of soft-high, as in BOND (A33)
     label_smoothing: Share = 0.15  # section 5; student and teacher targets (A10)
@@ -141,7 +141,7 @@ class MetaTS(Method):
         # 3.2 the student learns from the teacher's pseudo-labels
         key.apply("teacher", "labels")
         pseudo = label(c.labels, clean_BTC, mask_BT, c.label_threshold)  # Eq. 2
-        even_BT, labeled_even_BT = self._reduction(mask_BT), self._reduction(labeled.token_mask_BT)
+        even_BT, labeled_even_BT = self._reduction(pseudo.mask_BT), self._reduction(labeled.token_mask_BT)
         pseudo = replace(pseudo, weights_BT=_product(self.confidence.weights(clean_BTC, mask_BT), even_BT))
         heard = labeled if judge is None else judge
         before = self.feedback.before(student, heard, key)  # L_S,lab at t

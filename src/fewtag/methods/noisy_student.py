@@ -33,7 +33,7 @@ class NoisyStudentConfig(Config):
 
     generations: PositiveInt = 3  # Xie et al. iterate three times
     labels: Literal["soft", "hard"] = "soft"  # Xie et al.: soft labels, temperature 1
-    keep_above: Share = 0.3  # a sentence is left out when its least confident token is not above this; Noisy Student's filter
+    keep_above: Share = 0.3  # a row (window) is left out when its least confident token is not above this; Noisy Student's filter
     noise_variance: NonNegativeFloat = 0.01  # on the embeddings, in their own mean square; MetaTS Table 2
     weight_raw: NonNegativeFloat = 1.0  # of the raw text beside the labels
     label_smoothing: Share = 0.15  # paper section 5, for parity with the other rows; not of soft labels

@@ -150,6 +150,8 @@ def _fault(text: object, tokens: object, language: object) -> str:
     if tokens is not None:
         if not isinstance(tokens, list) or not all(isinstance(token, str) and token.strip() for token in tokens):
             return "tokens must be a list of strings, none of them empty"
+        if not tokens and isinstance(text, str) and text.strip():
+            return "tokens is empty and text is not; leave tokens out, and the text is split into them"
         strings += tokens
     elif not isinstance(text, str):
         return f"text must be a string, not {text!r:.40}"

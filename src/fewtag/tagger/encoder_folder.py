@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
 from pathlib import Path
 
 from fewtag.encoders.encoder import Encoder
 from fewtag.encoders.hugging_face import HuggingFaceEncoder
 from fewtag.errors import ConfigError
 from fewtag.tagger.folder import in_transformers, replaced
+
+_PARTS = (".json", ".safetensors", ".bin", ".txt", ".model")  # weights, configuration and tokenizer; not the card
+
+
+def weights_of(encoder: str) -> dict[str, str]:
+    """What tells an encoder folder from another of its name: file -> SHA-256; nothing for the built-in one and for names of the hub.
+
+    Args:
+        encoder: as a configuration names it.
+    """
+    folder = Path(encoder)
+    files = sorted(path for path in folder.iterdir() if path.suffix in _PARTS and path.is_file()) if folder.is_dir() else []
+    return {path.name: _digest(path, path.stat().st_mtime_ns, path.stat().st_size) for path in files}
+
+
+@cache
+def _digest(path: Path, changed: int, size: int) -> str:
+    """Read once for every change of the file: a grid asks for each of its runs."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def save_encoder(encoder: Encoder, folder: Path, *, card: str) -> None:

@@ -85,7 +85,7 @@ def adapt(
     corpus.problems.raise_for_errors()
     raw = raw_text(corpus)
     data = LowResource({}, raw, {}, {}, {}, TagSet(()), "", config.train.seed)  # not even how many labels there are
-    described = {"for": "pretraining", **describe(data, corpus)}
+    described = {"for": "pretraining", **describe(data, corpus, config.tagger.encoder)}
     folder.check(resume or force)
     if resume:
         folder.check_data(described)

@@ -105,10 +105,7 @@ class RunFolder:
             ConfigError: when something is there already and ``force`` is False.
         """
         self.check(force)
-        if self._is_ours():
-            self._clear()
-        elif taken := [name for name in OWN if (self.path / name).exists()]:
-            raise ConfigError(f"{self.path} holds {taken[0]}, which no run of fewtag wrote, so it is not replaced; name another folder")
+        self.clear()
         self.path.mkdir(parents=True, exist_ok=True)
         # First, for it says whose folder this is
         self.write_json("env.json", {"versions": versions(), "machine": machine, "command": sys.argv})
@@ -116,9 +113,18 @@ class RunFolder:
         write_text(self.path / "config.toml", tomli_w.dumps(plain))
         self.write_json("data.json", data)
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Remove what a run wrote here; nothing else.
+
+        Raises:
+            ConfigError: when something of that name is no run's.
+        """
         import shutil
 
+        if not self._is_ours():
+            if taken := [name for name in OWN if (self.path / name).exists()]:
+                raise ConfigError(f"{self.path} holds {taken[0]}, which no run of fewtag wrote, so it is not replaced; name another folder")
+            return
         for name in OWN:
             if (self.path / name).is_dir():
                 shutil.rmtree(self.path / name, ignore_errors=True)
@@ -134,19 +140,25 @@ class RunFolder:
         if not self.is_begun():
             raise ConfigError(f"{self.path}: the run was stopped before it had begun, and there is nothing to resume; use --force")
         before = read_json(self.path / "data.json")
-        if before == json.loads(json.dumps(data)):
+        weights = differ(before.pop("encoder", None), data.get("encoder"))
+        if before == json.loads(json.dumps({key: value for key, value in data.items() if key != "encoder"})) and not weights:
             return
         if before.get("for") != data.get("for"):
             verb = "pretrain" if before.get("for") else "train"
             raise ConfigError(f"{self.path} was begun by fewtag {verb}; go on with: fewtag {verb} --resume -o {self.path}")
         old, new = before.get("files", {}), data.get("files", {})
         changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-        what = f"{changed[0]} changed" if changed else "the sample of labeled sentences changed"
-        raise ConfigError(f"{self.path} cannot be resumed: {what} since the run began; start a new run with another -o")
+        what = changed[0] if changed else "the encoder's folder" if weights else "the sample of labeled sentences"
+        raise ConfigError(f"{self.path} cannot be resumed: {what} changed since the run began; start a new run with another -o")
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """Write one JSON file of the run, whole or not at all."""
         write_text(self.path / name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def differ(before: dict[str, str] | None, now: dict[str, str] | None) -> bool:
+    """Whether an encoder folder is another than the one recorded; what was not recorded, or is not there, tells nothing."""
+    return bool(before and now) and before != now
 
 
 def _without_none(value: Any) -> Any:

@@ -19,6 +19,7 @@ from fewtag.methods import METHODS, default_for, resolve, row
 from fewtag.methods.method import Method, Stage
 from fewtag.methods.pretraining import Pretrained
 from fewtag.tagger.cores import granted
+from fewtag.tagger.encoder_folder import weights_of
 from fewtag.tagger.precision import has_bf16, use_bf16
 from fewtag.tagger.tagger import Tagger
 from fewtag.training.run_config import STEPS, RunConfig
@@ -221,10 +222,12 @@ def machine(config: RunConfig) -> dict[str, Any]:
     return {"device": str(device), **gpu, "threads": threads, "fast_bf16": fast, "precision": config.tagger.precision}
 
 
-def describe(data: LowResource, corpus: Corpus) -> dict[str, Any]:
-    """What ``data.json`` records: hashes, counts and the ids of the labeled sentences."""
+def describe(data: LowResource, corpus: Corpus, encoder: str) -> dict[str, Any]:
+    """What ``data.json`` records: hashes, of an encoder folder, too, counts, and the ids of the labeled sentences."""
+    weights = weights_of(encoder)
     return {
         "files": {str(path): digest for path, digest in sorted(corpus.files.items())},
+        **({"encoder": weights} if weights else {}),
         "labels": list(data.tag_set.labels),
         **({"own_dev": list(data.own_dev)} if data.own_dev else {}),
         "counts": {

@@ -19,7 +19,7 @@ from fewtag.training.prepare import check_languages, choose_method, describe, id
 from fewtag.training.pseudo_quality import judge
 from fewtag.training.result import RunResult, finished_result
 from fewtag.training.run_config import RunConfig
-from fewtag.training.single import check_dev, run_single
+from fewtag.training.single import check_alone, run_single
 from fewtag.training.start import read_start
 
 
@@ -56,7 +56,7 @@ def run(
     corpus.problems.raise_for_errors()
     check_languages(config, corpus)
     data = data or sample(config, corpus)
-    described = describe(data, corpus)
+    described = describe(data, corpus, config.tagger.encoder)
     folder.check(resume or force)
     if resume:
         folder.check_data(described)
@@ -70,7 +70,7 @@ def run(
         return finished_result(folder)
     single = row(name).data == "single"
     if single:
-        check_dev(data)
+        check_alone(data, config)
     # Built before anything is written: what cannot be built must not leave a run folder behind.
     this = Drive(config, folder, data, "supervised-multi" if single else name, listener)
     fresh = not (resume and this.checkpoints.paths())

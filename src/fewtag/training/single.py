@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from fewtag.data.corpus import Corpus
 from fewtag.data.low_resource import LowResource
-from fewtag.errors import DataError
+from fewtag.errors import ConfigError, DataError
 from fewtag.evaluation import Report
 from fewtag.training.deliver import finish
 from fewtag.training.drive import Listener
@@ -17,17 +17,24 @@ from fewtag.training.result import RunResult
 from fewtag.training.run_config import RunConfig
 
 
-def check_dev(data: LowResource) -> None:
-    """Refuse a language whose tagger could not know when to stop.
+def check_alone(data: LowResource, config: RunConfig) -> None:
+    """Refuse, before any is trained, a language whose tagger could not know when to stop, or could not be pre-trained as it is to be.
 
     Raises:
-        DataError: naming it.
+        ConfigError, DataError: naming it.
     """
     blind = [language for language, some in sorted(data.labeled.items()) if some and not data.dev.get(language)]
     if blind:
         raise DataError(
             f"{blind[0]} has labeled sentences and no dev set, which a tagger of its own needs to know when to stop: "
             f"give it a dev file, leave {blind[0]} out with --langs, or use --method supervised-multi"
+        )
+    weights = config.sampling.raw_weights
+    mute = [each for each, some in sorted(data.labeled.items()) if some and not (data.unlabeled.get(each) and weights.get(each, 1))]
+    if config.pretraining.steps and mute:
+        raise ConfigError(
+            f"pretraining.steps={config.pretraining.steps}: {mute[0]} has no raw text to pre-train a tagger of its own on: give it some, "
+            f"leave {mute[0]} out with --langs, or use --method supervised-multi"
         )
 
 
