@@ -93,6 +93,7 @@ CASES = [
     Case("A language in two spellings", {"data/dev.EN.conll": "red\tB-color\n"}, 3, "give it one name"),
     Case("The same id twice", {TRAIN: "# id = 1\nred\tB-color\n\n# id = 1\nhat\tB-thing\n"}, 3, "ids must differ"),
     Case("Raw text where labels belong", {TRAIN: None, "data/en/train.txt": "red shoes\n"}, 3, "raw text belongs into unlabeled.txt"),
+    Case("A test set without an entity", {"data/en/test.conll": "white\tO\nsocks\tO\n"}, 0, "will be 0 there whatever is tagged"),
     Case(
         "A test sentence that nobody has tagged",
         {"data/en/test.conll": None, "data/en/test.jsonl": '{"text": "red hat", "entities": []}\n{"text": "blue hat"}\n'},

@@ -122,10 +122,17 @@ def find_oddities(corpus: Corpus) -> None:
     labels: dict[str, Counter[str]] = {}
     for language in corpus.languages:
         for split in ("train", "dev", "test"):
-            for sentence in corpus.sentences[language].get(split, []):
+            found, sentences = 0, corpus.sentences[language].get(split, [])
+            for sentence in sentences:
                 where.setdefault(f"{language}\x1f" + "\x1f".join(sentence.tokens), {}).setdefault(split, sentence)
-                for span in spans_of(sentence.tags or ()):
+                spans = spans_of(sentence.tags or ())
+                found += len(spans)
+                for span in spans:
                     labels.setdefault(span.label, Counter())[split] += 1
+            if sentences and not found and split != "train":
+                path = corpus.paths.get(language, {}).get(split, split)
+                said = f"no entity in {split}: the F1 of {language} will be 0 there whatever is tagged, and counts in the average"
+                corpus.problems.warn(path, 0, "no-entity", said)
     for place, splits in where.items():
         for split in ("dev", "test"):
             if "train" in splits and split in splits:
