@@ -93,6 +93,13 @@ CASES = [
     Case("A language in two spellings", {"data/dev.EN.conll": "red\tB-color\n"}, 3, "give it one name"),
     Case("The same id twice", {TRAIN: "# id = 1\nred\tB-color\n\n# id = 1\nhat\tB-thing\n"}, 3, "ids must differ"),
     Case("Raw text where labels belong", {TRAIN: None, "data/en/train.txt": "red shoes\n"}, 3, "raw text belongs into unlabeled.txt"),
+    Case(
+        "An index before the words",
+        {TRAIN: "0\tred\tB-color\n1\tshoes\tB-thing\n\n0\tblue\tB-color\n1\tcoat\tB-thing\n2\there\tO\n3\t.\tO\n"},
+        3,
+        "--token-column 1",
+    ),
+    Case("A carriage return within a line", {TRAIN: "red\tB-color\rshoes\tB-thing\n\n" + GOOD}, 3, "a carriage return within"),
     Case("A test set without an entity", {"data/en/test.conll": "white\tO\nsocks\tO\n"}, 0, "will be 0 there whatever is tagged"),
     Case(
         "A test sentence that nobody has tagged",

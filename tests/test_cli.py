@@ -14,6 +14,7 @@ import typer
 
 import typed
 from fewtag.cli import app
+from fewtag.cli.demo import demo
 from fewtag.cli.stopping import StopRequest
 from fewtag.data.corpus import Corpus
 from fewtag.data.queries import write_corpus
@@ -116,6 +117,54 @@ def test_check_fix_writes_what_check_accepts(tmp_path: Path) -> None:
     again = fewtag("check", "fixed", folder=tmp_path)
     assert again.returncode == 0, again.stdout
     assert "1 sentence written" in first.stderr
+
+
+def test_check_fix_keeps_records_without_tags(tmp_path: Path) -> None:
+    (tmp_path / "data" / "en").mkdir(parents=True)
+    lines = ['{"tokens": ["red", "hat"], "tags": ["B-X", "O"]}', '{"tokens": ["blue", "hat"]}']
+    (tmp_path / "data" / "en" / "train.jsonl").write_text("\n".join(lines))
+    done = fewtag("check", "data", "--fix", "fixed", folder=tmp_path)
+    assert done.returncode == 0 and "2 sentences written" in done.stderr, done.stderr
+    written = [json.loads(line) for line in (tmp_path / "fixed" / "en" / "train.jsonl").read_text().splitlines()]
+    assert [(each["tokens"], each.get("tags")) for each in written] == [(["red", "hat"], ["B-X", "O"]), (["blue", "hat"], None)]
+
+
+def test_spans_of_text_know_no_scheme(tmp_path: Path) -> None:
+    entity = {"start": 7, "end": 15, "label": "LOC"}
+    lines = [{"text": "I love New York", "entities": [entity]}, {"tokens": ["New", "York"], "tags": ["B-LOC", "I-LOC"]}]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    done = fewtag("convert", "in.jsonl", "out.jsonl", "--scheme", "BIOES", folder=tmp_path)
+    assert done.returncode == 0 and "2 entities written" in done.stderr and "1 records have spans of their text" in done.stderr
+    first, second = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
+    assert [{key: each[key] for key in entity} for each in first["entities"]] == [entity]
+    assert second["tags"] == ["B-LOC", "E-LOC"]
+
+
+def test_sentences_without_tags_are_not_scored(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "data" / "en").mkdir(parents=True)
+    (tmp_path / "data" / "en" / "train.jsonl").write_text('{"text": "red hat", "entities": []}\n{"text": "blue hat"}\n')
+    done = fewtag("evaluate", place / "run" / "model", "data", "--split", "train", "--bootstrap", 0, folder=tmp_path)
+    assert done.returncode == 0 and "note: 1 train sentences have no tags and are not scored" in done.stderr, done.stderr
+
+
+def test_a_wrong_setting_is_blamed_on_who_said_it(tmp_path: Path) -> None:
+    (tmp_path / "data" / "en").mkdir(parents=True)
+    (tmp_path / "data" / "fewtag.toml").write_text("[train]\nseed = 3\n")
+    typed_wrong = fewtag("train", "data", "-o", "run", "--set", "train.patiense=3", folder=tmp_path)
+    assert typed_wrong.returncode == 2 and "patiense" in typed_wrong.stderr and "fewtag.toml" not in typed_wrong.stderr
+    (tmp_path / "data" / "fewtag.toml").write_text("[train]\nsead = 3\n")
+    assert "fewtag.toml" in fewtag("train", "data", "-o", "run", folder=tmp_path).stderr
+
+
+def test_a_corpus_cut_short_is_not_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_short(folder: Path, **options: object) -> None:
+        (folder / "en").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fewtag.data.queries.write_corpus", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        demo(out=tmp_path / "demo", quiet=True)
+    assert not [path for path in (tmp_path / "demo").iterdir() if not path.name.endswith(".part")]
 
 
 def test_split_writes_a_folder_to_train_on(place: Path) -> None:

@@ -98,6 +98,47 @@ def test_comments_that_end_like_tags_are_not_counted(tmp_path: Path) -> None:
     assert count_in_file(path) == 3 == sum(len(spans_of(s.tags or ())) for s in sentences)
 
 
+def test_a_hash_that_begins_a_sentence_of_wide_lines_is_its_first_token(tmp_path: Path) -> None:
+    """As wide as the token lines before it and with a tag last; comments are neither."""
+    text = "red JJ I-NP B-X\n\n# SYM I-NP I-X\nhat NN I-NP I-X\n\n# a comment, and B-X\nblue JJ I-NP O\n"
+    sentences, problems = read(tmp_path / "a.conll", text)
+    assert [s.tokens for s in sentences] == [("red",), ("#", "hat"), ("blue",)] and not problems.errors
+    assert count_in_file(tmp_path / "a.conll") == 2
+
+
+@pytest.mark.parametrize("tags", [["S-LOC", "O", "B-LOC", "E-LOC"], ["U-LOC", "O", "B-LOC", "L-LOC"], ["I-LOC", "O", "I-LOC", "I-LOC"]])
+def test_entities_of_any_scheme_are_counted_in_jsonl(tmp_path: Path, tags: list[str]) -> None:
+    sentences, problems = read(tmp_path / "a.jsonl", json.dumps({"tokens": ["Rom", "in", "New", "York"], "tags": tags}) + "\n")
+    assert len(spans_of(sentences[0].tags or ())) == count_in_file(tmp_path / "a.jsonl") == 2 and not problems.errors
+
+
+def test_damaged_gzip_is_said_wherever_it_is_damaged(tmp_path: Path) -> None:
+    whole, told = gzip.compress(("\n".join(f"word{number}\tB-X" for number in range(2000))).encode()), set()
+    for place in range(20, len(whole) - 8, 97):
+        path = tmp_path / f"{place}.conll.gz"
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with pytest.raises(DataError, match="damaged or not gzip") as caught:
+            read_file(path, language="en", problems=Problems())
+        told.add("decompressing" in str(caught.value))
+    assert told == {True, False}, "both what gzip notices and what zlib does"
+
+
+@pytest.mark.parametrize("encoding", ["gb2312", "klingon"])
+def test_xml_of_an_encoding_that_cannot_be_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.xml").write_bytes(f"<?xml version='1.0' encoding='{encoding}'?><Reviews></Reviews>".encode())
+    with pytest.raises(DataError, match=r"its encoding cannot be read .*save it as UTF-8"):
+        read_file(tmp_path / "a.xml", language="en", problems=Problems())
+
+
+@pytest.mark.parametrize("token", ["a\tb", "a\nb", "a\rb"])
+def test_a_token_that_conll_cannot_hold_is_refused(tmp_path: Path, token: str) -> None:
+    write = FORMATS["conll"].write
+    assert write is not None
+    with pytest.raises(ConfigError, match=r"holds a tab or a line end, which CoNLL cannot; write .jsonl"):
+        write([Sentence((token, "c"), ("B-X", "O"), "en", "1")], tmp_path / "a.conll")
+    assert not (tmp_path / "a.conll").exists()
+
+
 def test_utf16_file_missing_file_and_false_gzip(tmp_path: Path) -> None:
     _, problems = read(tmp_path / "a.txt", "hello".encode("utf-16"))
     assert "UTF-16; save it as UTF-8" in problems.errors[0].message

@@ -26,7 +26,7 @@ from fewtag.data.queries import write_corpus
 from fewtag.errors import ConfigError, DataError
 from fewtag.experiments.study import Study
 from fewtag.experiments.tune import _Pruner, _study, tune
-from fewtag.experiments.tuning import PAPER, TuningConfig, applied, grids_of, hold_out, space
+from fewtag.experiments.tuning import PAPER, Tuned, TuningConfig, applied, grids_of, hold_out, space
 from fewtag.training.fit import Progress
 from fewtag.training.guard import Scored
 from fewtag.training.run_config import RunConfig
@@ -96,6 +96,29 @@ def test_grids_fit_the_method_the_encoder_and_the_user() -> None:
             space(RunConfig(), "metats", wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="write a list of values"):
         grids_of({"train": {"lr": 0.1}})
+
+
+def test_a_setting_that_is_none_can_be_searched_and_one_of_parts_cannot() -> None:
+    grids, standing = space(RunConfig(), "metats", {"train.unlabeled_batch_size": (16, 8)})
+    assert grids["train.unlabeled_batch_size"] == (None, 8, 16) and standing["train.unlabeled_batch_size"] is None
+    with pytest.raises(ConfigError, match=r"--grid train.betas: a grid is of numbers, words or switches"):
+        space(RunConfig(), "metats", {"train.betas": (0.9,)})
+
+
+def test_what_is_written_is_all_that_was_tuned() -> None:
+    """The file alone, with the data folder, is the configuration of the best trial."""
+    given = {
+        "data": {"dir": "/data", "labeled": "1%", "languages": ["de"]},
+        "tagger": {"encoder": "bert-base-multilingual-cased"},
+        "method": {"name": "auto", "labels": "soft"},
+        "train": {"seed": 7, "unlabeled_batch_size": 16},
+    }
+    config, best = RunConfig.model_validate(given), {"train.lr": 3e-5, "method.temperature": 0.5, "train.unlabeled_batch_size": None}
+    found = Tuned("metats", best, 50.0, best, 50.0, {"de": 3}, {"complete": 1}, {})
+    values = tomllib.loads(found.to_toml(config))
+    assert "dir" not in values["data"]
+    again = build(RunConfig, {**values, "data": {**values["data"], "dir": "/data"}}, "best.toml")
+    assert again == applied(config, "metats", best)
 
 
 def test_values_are_applied_where_they_belong() -> None:

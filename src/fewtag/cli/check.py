@@ -112,7 +112,7 @@ def _write_repaired(corpus: Corpus, out: Path) -> None:
         for split, some in splits.items():
             sentences = [s for s in some if not any(place_of(s, token) in wrong for token in range(max(1, len(s))))]
             left += len(some) - len(sentences)
-            name = "jsonl" if split == "unlabeled" or any(s.text is not None for s in sentences) else "conll"
+            name = "jsonl" if split == "unlabeled" or any(s.text is not None or s.tags is None for s in sentences) else "conll"
             write = FORMATS[name].write
             assert write is not None, "both formats can be written"
             write(sentences, out / language / f"{split}{FORMATS[name].suffixes[0]}")

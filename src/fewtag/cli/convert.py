@@ -49,7 +49,14 @@ def convert(
         print(f"warning: {problem}", file=sys.stderr)
     problems.raise_for_errors()
     tags_lost = format_of(target, to).name == "plain" and any(s.tags for s in sentences)
-    write((s.with_tags(convert_tags(s.tags, "BIO", scheme)) if s.tags and scheme != "BIO" else s for s in sentences), target)
+    spans = format_of(target, to).name == "jsonl" and scheme != "BIO"  # a record of text has character spans, which know no scheme
+    apart = [spans and s.text is not None and s.offsets is not None for s in sentences]
+    write(
+        (s.with_tags(convert_tags(s.tags, "BIO", scheme)) if s.tags and not own else s for s, own in zip(sentences, apart, strict=True)),
+        target,
+    )
+    if any(apart):
+        print(f"note: {sum(apart)} records have spans of their text, which know no tag scheme", file=sys.stderr)
     before = _entities(sentences)
     again = read_file(target, language=language, problems=Problems(), format=to)
     after = _entities(again)

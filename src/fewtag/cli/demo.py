@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -60,7 +61,10 @@ def demo(
 
     if not data.exists():
         say(f"writing the made corpus to {data}")
-        write_corpus(data, seed=0, scale=scale)
+        part = data.with_name(f"{data.name}.part")  # whole or not at all: the next demo would take what is there
+        shutil.rmtree(part, ignore_errors=True)
+        write_corpus(part, seed=0, scale=scale)
+        part.rename(data)
     say("supervised-full, every label, trains beside the others in a process of its own: the built-in encoder runs on one core")
     corpus = Corpus.from_dir(data)
     results: dict[str, RunResult] = {}

@@ -46,7 +46,11 @@ def evaluate(
     tagger = load(model, device=str(pick_device(device)))
     corpus = Corpus.from_dir(dir, languages=languages_of(languages))
     corpus.problems.raise_for_errors()
-    sentences = {language: some for language, some in corpus.split(split).items() if some}
+    tagged = {language: [s for s in some if s.tags is not None] for language, some in corpus.split(split).items()}
+    bare = sum(map(len, corpus.split(split).values())) - sum(map(len, tagged.values()))
+    if bare:
+        print(f"note: {bare} {split} sentences have no tags and are not scored", file=sys.stderr)
+    sentences = {language: some for language, some in tagged.items() if some}
     without = [language for language in corpus.languages if language not in sentences]
     if sentences and without:
         print(f"note: no {split} sentences in {', '.join(without)}; the average is over the other languages", file=sys.stderr)

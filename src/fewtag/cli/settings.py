@@ -51,6 +51,8 @@ def run_config(file: Path | None, pairs: Sequence[str], flags: dict[str, Any], f
     if file is None and folder is not None and (folder / "fewtag.toml").exists():
         file = folder / "fewtag.toml"
     values: dict[str, Any] = read_toml(file) if file else {}
+    if file:
+        build(RunConfig, values, str(file))  # by itself, so that it is blamed for nothing but its own
     values = merge(values, from_environment())
     values = merge(values, overrides(pairs))
     if folder is not None:
@@ -58,7 +60,7 @@ def run_config(file: Path | None, pairs: Sequence[str], flags: dict[str, Any], f
     for key, value in flags.items():
         if value is not None:
             values = merge(values, nest(key, value))
-    return build(RunConfig, values, str(file) if file else "configuration")
+    return build(RunConfig, values, "configuration")
 
 
 def languages_of(text: str | None) -> tuple[str, ...] | None:

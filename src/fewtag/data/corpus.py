@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -141,6 +142,9 @@ class Corpus:
                 if not some:
                     problems.warn(path, 0, "empty-file", "the file holds no sentence")
                 parts[split] = some
+                if split != "unlabeled" and format_of(path).name == "conll" and _counts_up(some):
+                    said = f"its tokens are 1, 2, 3 ...: an index. Take the words instead: fewtag convert {path} OUT.conll --token-column 1"
+                    problems.error(path, 0, "index-column", said)
                 if isinstance(some, SentenceArrays):
                     continue
                 if split != "unlabeled" and some and all(s.tags is None for s in some):
@@ -163,6 +167,14 @@ def _digest(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _counts_up(some: Sequence[Sentence]) -> bool:
+    """Whether the first sentences' tokens count their places, from 0 or 1."""
+    first = [some[place].tokens for place in range(min(len(some), 20))]
+    return sum(map(len, first)) > 5 and all(
+        any(tokens == tuple(map(str, range(start, start + len(tokens)))) for start in (0, 1)) for tokens in first
+    )
 
 
 def _digest_of(some: Sequence[Sentence]) -> str:
@@ -199,7 +211,7 @@ def _as_arrays(path: Path, language: str, split: str) -> SentenceArrays | None:
         return None
     try:
         return cached(path, f"{_digest(path)}-{kind}{'-raw' if is_raw else ''}", language, name, build)
-    except (OSError, EOFError, DataError):
+    except (OSError, EOFError, zlib.error, DataError):
         return None  # the line-by-line reader says what is wrong
 
 

@@ -49,16 +49,16 @@ def count_in_file(path: Path) -> int | None:
     quiet = Problems()
     if kind == "conll":
         inside = False  # a sentence: before its first token lines of "#" and more than a tag are comments
+        width = 2  # of the last token line: a "#" line as wide is a token
         for _, line in read_lines(path, quiet):
             columns = line.split("\t") if "\t" in line else line.split()
-            if not inside and re.match(r"# (?!(O|\S-\S*)\s*$)", line):
+            is_tag_last = bool(columns) and re.fullmatch(r"O|\S-\S*", columns[-1].strip()) is not None
+            if not inside and line.startswith("# ") and not (is_tag_last and len(columns) in (2, width)):
                 continue
             inside = bool(line.strip()) and columns[0] != "-DOCSTART-"
-            tag = columns[-1].strip() if len(columns) > 1 else "O"
-            if not (tag == "O" or tag[1:2] == "-"):
-                tag = "O"
-            count += tag[0] in "BSU" or (tag[0] in "IEL" and (before[0] in "OESLU" or before[2:] != tag[2:]))
-            before = tag
+            width = len(columns) if inside else width
+            tag = _as_tag(columns[-1].strip() if len(columns) > 1 else "O")
+            count, before = count + _begins(tag, before), tag
         return count
     if kind == "jsonl":
         for _, line in read_lines(path, quiet):
@@ -69,7 +69,9 @@ def count_in_file(path: Path) -> int | None:
             except (ValueError, AttributeError, TypeError, RecursionError):
                 continue
             if isinstance(tags, list) and record.get("tokens"):
-                count += len(spans_of([str(t) for t in tags]))
+                before = "O"
+                for tag in map(_as_tag, map(str, tags)):
+                    count, before = count + _begins(tag, before), tag
             elif given:
                 some = next((each for each in given if isinstance(each, list) and each), given[0])
                 if not isinstance(some, list):  # a lone object is a span, but a word beside tokens is not
@@ -78,6 +80,15 @@ def count_in_file(path: Path) -> int | None:
                 count += len({json.dumps([s.get(k) for k in keys] if isinstance(s, dict) else s) for s in some})
         return count
     return 0 if kind == "plain" else None
+
+
+def _as_tag(text: str) -> str:
+    return text if text == "O" or text[1:2] == "-" else "O"
+
+
+def _begins(tag: str, before: str) -> bool:
+    """Whether an entity begins with a tag, in any scheme."""
+    return tag[0] in "BSU" or (tag[0] in "IEL" and (before[0] in "OESLU" or before[2:] != tag[2:]))
 
 
 def ledger(corpus: Corpus, windows: Windows | None = None) -> dict[str, Ledger]:

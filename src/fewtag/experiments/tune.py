@@ -100,6 +100,7 @@ def tune(
         _work(job, corpus, held, listener, interrupted)
     else:
         _work_together(job, jobs, listener, interrupted)
+    same = "the same command without --force" if force else "the same command"
     best = study.best()
     if best is None:
         ended = study.trials("complete", "pruned")
@@ -107,7 +108,7 @@ def tune(
             why = sorted({str(trial.user_attrs.get("why", "pruned")) for trial in ended})
             raise ConfigError(f"all {len(ended)} trials ended without a score ({'; '.join(why)}); give more --trials, or --force")
         stopped = "stopped" if interrupted() else f"ended ({study.counts() or 'no trial began'})"
-        raise Interrupted(f"{stopped} before a trial was finished; the same command goes on")
+        raise Interrupted(f"{stopped} before a trial was finished; {same} goes on")
     found = Tuned(
         method,
         dict(best.params),
@@ -118,10 +119,10 @@ def tune(
         study.counts(),
         grids,
     )
-    write_text(out / "best.toml", found.to_toml())
+    write_text(out / "best.toml", found.to_toml(config))
     write_text(out / "tuned.json", json.dumps(found.to_json(), indent=1) + "\n")
     if interrupted():
-        raise Interrupted(f"stopped; the best so far is in {out / 'best.toml'}, and the same command goes on")
+        raise Interrupted(f"stopped; the best so far is in {out / 'best.toml'}, and {same} goes on")
     return found
 
 

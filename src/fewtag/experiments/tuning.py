@@ -119,7 +119,9 @@ def space(config: RunConfig, method: str, given: Mapping[str, Sequence[Value]]) 
             raise ConfigError(f"--grid {key}: {method} has no such setting; write train.NAME, method.NAME, tagger.NAME or sampling.NAME")
         found = getattr(holder, name)
         standing[key] = encoder.learning_rate if key == "train.lr" and found == "auto" else found
-        grids[key] = tuple(sorted({*values, standing[key]}, key=lambda value: (isinstance(value, str), value)))
+        if not isinstance(standing[key], str | int | float | None):
+            raise ConfigError(f"--grid {key}: a grid is of numbers, words or switches, and this setting is {standing[key]!r}")
+        grids[key] = tuple(sorted({*values, standing[key]}, key=lambda value: (value is not None, isinstance(value, str), value or 0)))
         for value in grids[key]:
             applied(config, method, {key: value})
     return grids, standing
@@ -184,11 +186,14 @@ class Tuned:
         """The best settings as they are typed."""
         return " ".join(f"--set {key}={value}" for key, value in self.best.items())
 
-    def to_toml(self) -> str:
-        """The best settings as a configuration file."""
-        values: dict[str, Any] = {"method": {"name": self.method}}
-        for key, value in self.best.items():
-            values = merge(values, nest(key, value))
+    def to_toml(self, config: RunConfig) -> str:
+        """The best settings as a configuration file, beside all that the trials were given; where the data lie is left to the command.
+
+        Args:
+            config: of the runs.
+        """
+        values = applied(config, self.method, self.best).model_dump(mode="json", exclude_unset=True, exclude_none=True)
+        values = {**values, "data": {key: value for key, value in values.get("data", {}).items() if key != "dir"}}
         total = sum(self.held_out.values())
         head = f"# Best of {self.counts.get('complete', 0)} finished trials: F1 {self.score:.2f} on {total} held-out labeled sentences.\n"
         return head + tomli_w.dumps(values)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import xml.etree.ElementTree as ElementTree
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,7 +106,9 @@ def _sentences(path: Path) -> Iterator[tuple[int, ElementTree.Element]]:
             yield from done
     except expat.ExpatError as error:
         raise DataError(f"{path}:{error.lineno}: not well-formed XML: {expat.ErrorString(error.code)}") from None
+    except (ValueError, LookupError) as error:
+        raise DataError(f"{path}: its encoding cannot be read ({error}); save it as UTF-8") from None
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: damaged or not gzip ({error})") from None

@@ -42,7 +42,7 @@ def read(
     wanted = "expected a token and a tag" if needed == 2 else f"but columns {token_column} and {tag_column} were asked for (from 0)"
     tokens: list[str] = []
     tags: list[str] = []
-    name, first, broken = "", 0, False
+    name, first, broken, width = "", 0, False, 2
 
     def finished() -> Sentence | None:
         if not tokens or broken:
@@ -61,13 +61,17 @@ def read(
             columns = [column for column in columns if column]
         if columns[0] == "-DOCSTART-":
             continue
-        if not tokens and line.startswith("#") and (line.startswith("# ") or len(columns) < needed) and not _is_token(columns):
+        if not tokens and line.startswith("#") and (line.startswith("# ") or len(columns) < needed) and not is_hash_token(columns, width):
             key, equals, value = line[1:].partition("=")
             if equals and key.strip() in ("id", "sent_id"):
                 name = value.strip()
             continue
         if not tokens and not broken:
             first = number
+        if "\r" in line:
+            problems.error(path, number, "line-ends", f"a carriage return within {line[:60]!r}; save the file with LF or CRLF line ends")
+            broken = True
+            continue
         if len(columns) < needed:
             problems.error(path, number, "missing-column", f"{len(columns)} column{'s' * (len(columns) > 1)} in {line[:60]!r}, {wanted}")
             broken = True
@@ -79,27 +83,36 @@ def read(
             continue
         tokens.append(token)
         tags.append(tag)
+        width = len(columns)
     sentence = finished()
     if sentence:
         yield sentence
 
 
-def _is_token(columns: list[str]) -> bool:
-    """A ``#`` that is a token of its own: exactly two columns, the second a tag."""
-    return len(columns) == 2 and columns[0] == "#" and (columns[1] == "O" or columns[1][1:2] == "-")
+def is_hash_token(columns: list[str], width: int) -> bool:
+    """Whether a ``#`` before a sentence is its first token: two columns, or as many as the last token line had, the last of them a tag.
+
+    Args:
+        columns: of the line.
+        width: columns of the token line before it; 2 where there is none.
+    """
+    return len(columns) in (2, width) and columns[0] == "#" and (columns[-1].strip() == "O" or columns[-1][1:2] == "-")
 
 
 def write(sentences: Iterable[Sentence], path: Path) -> None:
     """Token, tab, tag; a sentence without tags gets ``O`` nowhere and is refused.
 
     Raises:
-        ConfigError: for an unlabeled sentence: CoNLL cannot say "unknown".
+        ConfigError: for an unlabeled sentence, since CoNLL cannot say "unknown", and for a token with a tab or a line end.
     """
 
     def lines() -> Iterator[str]:
         for sentence in sentences:
             if sentence.tags is None:
                 raise ConfigError(f"{path}: sentence {sentence.id!r} has no tags; write unlabeled sentences as .jsonl or .txt")
+            bad = next((token for token in sentence.tokens if any(each in token for each in "\t\r\n")), None)
+            if bad is not None:
+                raise ConfigError(f"{path}: token {bad!r} of {sentence.id!r} holds a tab or a line end, which CoNLL cannot; write .jsonl")
             if sentence.id:
                 yield f"# id = {sentence.id}\n"
             yield from (f"{token}\t{tag}\n" for token, tag in zip(sentence.tokens, sentence.tags, strict=True))
