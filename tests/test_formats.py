@@ -100,7 +100,7 @@ def test_comments_that_end_like_tags_are_not_counted(tmp_path: Path) -> None:
 
 def test_a_hash_that_begins_a_sentence_of_wide_lines_is_its_first_token(tmp_path: Path) -> None:
     """As wide as the token lines before it and with a tag last; comments are neither."""
-    text = "red JJ I-NP B-X\n\n# SYM I-NP I-X\nhat NN I-NP I-X\n\n# a comment, and B-X\nblue JJ I-NP O\n"
+    text = "red JJ I-NP B-X\n\n# SYM I-NP I-X\nhat NN I-NP O\n\n# a comment, and B-X\nblue JJ I-NP O\n"
     sentences, problems = read(tmp_path / "a.conll", text)
     assert [s.tokens for s in sentences] == [("red",), ("#", "hat"), ("blue",)] and not problems.errors
     assert count_in_file(tmp_path / "a.conll") == 2

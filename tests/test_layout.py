@@ -78,3 +78,11 @@ def test_bfloat16_is_taken_where_it_is_faster(device: str, width: int, fast: boo
     encoder.width = width
     assert precision.use_bf16("auto", torch.device(device), encoder) is wanted
     assert precision.use_bf16("bf16", torch.device(device), encoder) and not precision.use_bf16("fp32", torch.device(device), encoder)
+
+
+@pytest.mark.parametrize(("avx", "amx"), [(True, False), (False, True), (False, False)])
+def test_an_older_torch_is_asked_one_by_one(avx: bool, amx: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    assert precision.has_bf16(torch.device("cpu")) is (avx or amx)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fewtag.errors import ConfigError
 from fewtag.text import Sentence, Span, TagSet, convert, recognize, repair, spans_of, tags_of
-from fewtag.text.tags import SCHEMES
+from fewtag.text.tags import SCHEMES, _remembered
 
 WORKED = {  # two touching PER spans, a gap, a LOC of three tokens, a single ORG at the end
     "BIO": "B-PER B-PER I-PER O B-LOC I-LOC I-LOC B-ORG",
@@ -87,3 +87,11 @@ def test_tag_set_knows_what_may_follow_what() -> None:
 def test_lengths_must_agree() -> None:
     with pytest.raises(ValueError, match="2 tokens but 1 tags"):
         Sentence(("a", "b"), ("O",), source="f.conll:3")
+
+
+def test_spans_of_long_texts_are_not_remembered() -> None:
+    """A stream of predictions has no end."""
+    before = _remembered.cache_info().currsize
+    for length in range(33, 60):
+        assert spans_of(("B-x",) * length) == tuple(Span(i, i + 1, "x") for i in range(length))
+    assert _remembered.cache_info().currsize == before

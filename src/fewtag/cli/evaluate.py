@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from fewtag.cli.extras import need_training
-from fewtag.cli.settings import languages_of
+from fewtag.cli.settings import languages_of, precision_of
 from fewtag.errors import BelowThresholdError, ConfigError, DataError, unknown
 
 
@@ -26,6 +26,7 @@ def evaluate(
         float | None, typer.Option("--fail-under", min=0, max=100, help="Exit 5 when the average F1 is below this: 0.80 or 80.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda:0.")] = "auto",
+    precision: Annotated[str | None, typer.Option("--precision", help="auto, bf16, fp32; not given: as the run had it.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Score a tagger: languages by labels, kinds of errors, intervals.
@@ -39,11 +40,13 @@ def evaluate(
         raise ConfigError(unknown("mode", mode, ("lenient", "strict")))
     from fewtag.data.corpus import Corpus
     from fewtag.evaluation.tables import report_text
+    from fewtag.tagger.cores import use_granted
     from fewtag.tagger.folder import load
     from fewtag.training.prepare import pick_device
     from fewtag.training.scoring import predict_all, report_on
 
-    tagger = load(model, device=str(pick_device(device)))
+    tagger = load(model, device=str(pick_device(device)), precision=precision_of(precision))
+    use_granted(tagger.encoder.gains_from_threads)
     corpus = Corpus.from_dir(dir, languages=languages_of(languages))
     corpus.problems.raise_for_errors()
     tagged = {language: [s for s in some if s.tags is not None] for language, some in corpus.split(split).items()}

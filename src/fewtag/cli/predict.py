@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from fewtag.cli.extras import need_training
+from fewtag.cli.settings import Precision, precision_of
 from fewtag.data.files import write_text
 from fewtag.errors import ConfigError, unknown
 from fewtag.serving import load
@@ -36,6 +37,7 @@ def predict(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write (.gz: packed); standard output when none.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda:0.")] = "auto",
+    precision: Annotated[str | None, typer.Option("--precision", help="auto, bf16, fp32; not given: as the run had it.")] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Nothing on stderr but errors.")] = False,
 ) -> None:
     """Tag files or standard input: one record per input, in order. A bad line becomes an error record, and the exit code 3.
@@ -55,7 +57,7 @@ def predict(
     if out is not None and any(Path(path).resolve() == out.resolve() for path in inputs):
         raise ConfigError(f"{out} is also an input; choose another -o")
     records = read_inputs(files or [], format=in_format, language=lang or "und")
-    predictor = _load(model, device, batch_tokens, threshold)
+    predictor = _load(model, device, batch_tokens, threshold, precision_of(precision))
     known = getattr(predictor.tagger, "languages", ())
     if lang and known and lang not in known and not quiet:
         print(f"note: the tagger has seen no labels of {lang!r}, only of {', '.join(known)}", file=sys.stderr)
@@ -70,13 +72,13 @@ def predict(
         raise typer.Exit(3)
 
 
-def _load(model: Path, device: str, batch_tokens: int, threshold: float) -> Predictor:
+def _load(model: Path, device: str, batch_tokens: int, threshold: float, precision: Precision | None) -> Predictor:
     from fewtag.tagger.allocator import return_pages
     from fewtag.tagger.cores import use_granted
     from fewtag.training.prepare import pick_device
 
     return_pages()
-    predictor = load(model, device=str(pick_device(device)), batch_tokens=batch_tokens, threshold=threshold)
+    predictor = load(model, device=str(pick_device(device)), batch_tokens=batch_tokens, threshold=threshold, precision=precision)
     use_granted(predictor.tagger.encoder.gains_from_threads)  # type: ignore[attr-defined]
     return predictor
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from fewtag.config import build, from_environment, merge, nest, overrides, read_toml, words_of
-from fewtag.errors import ConfigError
+from fewtag.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from fewtag.training.run_config import RunConfig
+
+Precision = Literal["auto", "bf16", "fp32"]  # as `fewtag.tagger.precision` has it, which needs torch
 
 
 def resumed_config(out: Path, folder: Path | None, file: Path | None, pairs: Sequence[str], flags: dict[str, Any]) -> RunConfig:
@@ -75,3 +77,14 @@ def languages_of(text: str | None) -> tuple[str, ...] | None:
     if not found:
         raise ConfigError(f"--langs {text!r} names no language; write de,fr")
     return found
+
+
+def precision_of(text: str | None) -> Precision | None:
+    """The number format of ``--precision``; None where it was not given.
+
+    Raises:
+        ConfigError: when it is none.
+    """
+    if text is not None and text not in get_args(Precision):
+        raise ConfigError(unknown("precision", text, get_args(Precision)))
+    return cast("Precision | None", text)

@@ -78,7 +78,7 @@ class Plain(nn.Module):
         self._dropout = _take_dropout(self._embeddings[0])
 
     def embed(self, inputs: Inputs) -> Tensor:
-        """embeddings_BLD after the LayerNorm, before the dropout."""
+        """embeddings_BLD after the LayerNorm, before the dropout; rows that the model lengthens (Longformer) are cut back."""
         captured: list[Tensor] = []
 
         def stop(module: nn.Module, arguments: Any, output: Tensor) -> None:
@@ -92,12 +92,17 @@ class Plain(nn.Module):
             pass
         finally:
             handle.remove()
-        return captured[0]
+        return captured[0][:, : inputs.ids.shape[1]]
 
     def encode(self, embeddings_BLD: Tensor, inputs: Inputs, bf16: bool) -> Tensor:
         """vectors_BLD of the last layer."""
         dropped_BLD = F.dropout(embeddings_BLD, self._dropout, self.training)
-        handle = self._embeddings[0].register_forward_hook(lambda module, arguments, output: dropped_BLD)
+
+        def enter(module: nn.Module, arguments: Any, output: Tensor) -> Tensor:
+            beyond = output[:, dropped_BLD.shape[1] :]
+            return torch.cat([dropped_BLD, beyond], dim=1) if beyond.shape[1] else dropped_BLD
+
+        handle = self._embeddings[0].register_forward_hook(enter)
         try:
             with torch.autocast(embeddings_BLD.device.type, torch.bfloat16, enabled=bf16):
                 output = self.model(input_ids=inputs.ids, attention_mask=inputs.mask_BL.long())

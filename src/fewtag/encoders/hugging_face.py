@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from fewtag.encoders.bodies import ATTENTION, Packed, Plain
@@ -52,6 +54,7 @@ class HuggingFaceEncoder(Encoder):
         config: Any = model.config
         if not getattr(tokenizer, "is_fast", False):
             raise SetupError(f"the tokenizer of {config.name_or_path!r} is not a fast one; only fast tokenizers align words exactly")
+        limit = _model_limit(model)
         self._rows = [_word_embeddings(model)]  # in a list: not a second child of this module
         self.body = Packed(model) if supports(model) else Plain(model)
         self.tokenizer = tokenizer
@@ -59,7 +62,6 @@ class HuggingFaceEncoder(Encoder):
         self._words = WordTable(self._word_pieces, spread=True)
         self.config = config
         self.width = int(config.hidden_size)
-        limit = _model_limit(config)
         if tokenizer.model_max_length < _UNLIMITED:
             limit = min(limit, int(tokenizer.model_max_length))
         if max_length is not None:
@@ -88,7 +90,7 @@ class HuggingFaceEncoder(Encoder):
             max_length: see the class.
 
         Raises:
-            SetupError: when it is not on this machine and cannot be fetched, or has no fast tokenizer.
+            SetupError: when it is not on this machine and cannot be fetched, lacks weights, or has no fast tokenizer.
         """
         try:
             from transformers import AutoModel, AutoTokenizer
@@ -106,9 +108,13 @@ class HuggingFaceEncoder(Encoder):
             try:
                 extra = _space_before(name, local_only)
                 tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_only, **extra)
-                model = AutoModel.from_pretrained(name, local_files_only=local_only, dtype=torch.float32, attn_implementation=ATTENTION)
+                model, told = AutoModel.from_pretrained(
+                    name, local_files_only=local_only, dtype=torch.float32, attn_implementation=ATTENTION, output_loading_info=True
+                )
+                _refuse_missing(name, told["missing_keys"])
+                _put_space_before(tokenizer)
                 return cls(model, tokenizer, max_length)
-            except (OSError, ValueError, ImportError) as error:
+            except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
                 reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             finally:
                 logging.set_verbosity(verbosity)
@@ -227,17 +233,42 @@ def _looks_like_folder(name: str) -> bool:
 
 
 def _space_before(name: str, local_only: bool) -> dict[str, bool]:
-    """Byte-level tokenizers (RoBERTa, GPT-2) take word lists only when told to put a space before the first word too."""
+    """Some byte-level tokenizers (RoBERTa, GPT-2) take word lists only when told so at once to put a space before the first word too."""
     from transformers import AutoConfig
 
     kind = AutoConfig.from_pretrained(name, local_files_only=local_only).model_type
     return {"add_prefix_space": True} if kind in ("roberta", "longformer", "gpt2", "modernbert") else {}
 
 
-def _model_limit(config: Any) -> int:
-    limit = int(getattr(config, "max_position_embeddings", 0) or 512)
-    offset = int(config.pad_token_id or 0) + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer") else 0
-    return limit - offset
+def _put_space_before(tokenizer: Any) -> None:
+    """Words of a list are words to a byte-level tokenizer only with a space before each; without, they are parts of one."""
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    before = getattr(backend, "pre_tokenizer", None)
+    if before is None:
+        return
+    state = json.loads(before.__getstate__())
+    first = state["pretokenizers"][0] if state.get("type") == "Sequence" else state
+    if first.get("type") == "ByteLevel" and not first["add_prefix_space"]:
+        first["add_prefix_space"] = True
+        before.__setstate__(json.dumps(state).encode())
+        backend.pre_tokenizer = before
+
+
+def _refuse_missing(name: str, missing: Iterable[str]) -> None:
+    """Weights that a folder lacks would be random ones, and nobody would know. Nothing reads a pooler."""
+    lacks = sorted(key for key in missing if "pooler" not in key)
+    if lacks:
+        more = f" and {len(lacks) - 3} more" if len(lacks) > 3 else ""
+        raise SetupError(
+            f"encoder {name}: its file of weights lacks {', '.join(lacks[:3])}{more}; it was saved incomplete or under other names"
+        )
+
+
+def _model_limit(model: Any) -> int:
+    """Positions that the model has numbers for; RoBERTa and its kin begin to count behind the padding's."""
+    limit = int(getattr(model.config, "max_position_embeddings", 0) or 512)
+    places = next((m for name, m in model.named_modules() if name.endswith("position_embeddings") and isinstance(m, nn.Embedding)), None)
+    return limit - (0 if places is None or places.padding_idx is None else places.padding_idx + 1)
 
 
 def _specials(tokenizer: Any) -> tuple[list[int], list[int]]:

@@ -205,7 +205,7 @@ def _tags(record: Record, sentences: Mapping[str, Sequence[Sentence]]) -> dict[s
     from fewtag.training.prepare import pick_device
     from fewtag.training.scoring import predict_all
 
-    tagger = load(record.folder / "model", device=str(pick_device("auto")))
+    tagger = load(record.folder / "model", device=str(pick_device("auto")), precision=None)
     return {language: [p.tags for p in some] for language, some in predict_all(tagger, sentences).items()}
 
 

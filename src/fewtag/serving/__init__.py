@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 from fewtag.errors import missing_extra
 from fewtag.serving.documents import Document, Entity
@@ -12,7 +13,14 @@ from fewtag.serving.predictor import Predictor
 __all__ = ["Document", "Entity", "Predictor", "load"]
 
 
-def load(folder: Path | str, *, device: str = "cpu", batch_tokens: int = 4096, threshold: float = 0.0) -> Predictor:
+def load(
+    folder: Path | str,
+    *,
+    device: str = "cpu",
+    batch_tokens: int = 4096,
+    threshold: float = 0.0,
+    precision: Literal["auto", "bf16", "fp32"] | None = None,
+) -> Predictor:
     """Load a tagger folder for tagging.
 
     Args:
@@ -20,6 +28,7 @@ def load(folder: Path | str, *, device: str = "cpu", batch_tokens: int = 4096, t
         device: where to run, ``"cpu"`` or ``"cuda:0"``.
         batch_tokens: padded tokens per batch, at most.
         threshold: entities with a lower score are left out.
+        precision: of the encoder's matrix products: ``"auto"`` is bfloat16 where that is faster; None: as the run was configured.
 
     Raises:
         SetupError: when the folder holds no tagger, or what it needs is not installed.
@@ -30,7 +39,7 @@ def load(folder: Path | str, *, device: str = "cpu", batch_tokens: int = 4096, t
         if (error.name or "").startswith("fewtag"):
             raise
         raise missing_extra(str(error.name), "train") from None
-    tagger = load_tagger(Path(folder), device=device)
+    tagger = load_tagger(Path(folder), device=device, precision=precision)
     tagger.batcher.remember = 0  # a stream has no end; what it holds must not grow with it
     return Predictor(tagger, batch_tokens=batch_tokens, threshold=threshold, name=_name(Path(folder)))
 

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from fewtag.encoders.compact import CompactConfig, CompactEncoder
 from fewtag.encoders.hugging_face import HuggingFaceEncoder
 from fewtag.errors import ConfigError, SetupError
+from fewtag.tagger.precision import Precision, use_bf16
 from fewtag.tagger.tagger import Tagger
 from fewtag.text.tags import TagSet
 
@@ -110,7 +111,8 @@ def _save_hugging_face(tagger: Tagger, encoder: HuggingFaceEncoder, folder: Path
     labels = {"id2label": dict(enumerate(tagger.tag_set.tags)), "label2id": dict(tagger.tag_set.id_of), "num_labels": len(tagger.tag_set)}
     model = in_transformers(encoder, AutoModelForTokenClassification, "for token classification", **labels)
     model.classifier.load_state_dict(tagger.head.state_dict())
-    model.save_pretrained(folder)
+    kept = {name: value for name, value in model.state_dict().items() if name.startswith((f"{model.base_model_prefix}.", "classifier."))}
+    model.save_pretrained(folder, state_dict=kept)  # a layer between the two (ModernBERT) is none of ours: transformers must say it is new
 
 
 def in_transformers(encoder: HuggingFaceEncoder, kind: Any, purpose: str, **values: Any) -> Any:
@@ -139,12 +141,13 @@ def in_transformers(encoder: HuggingFaceEncoder, kind: Any, purpose: str, **valu
     return model
 
 
-def load(folder: Path | str, *, device: str = "cpu") -> Tagger:
+def load(folder: Path | str, *, device: str = "cpu", precision: Precision | None = "fp32") -> Tagger:
     """Read a tagger folder; never asks the network.
 
     Args:
         folder: what `save` wrote.
         device: where to put the weights.
+        precision: of the encoder's matrix products; None: as the run was configured that made it.
 
     Raises:
         SetupError: when the folder is missing, incomplete, damaged or newer than this version of fewtag.
@@ -161,6 +164,8 @@ def load(folder: Path | str, *, device: str = "cpu") -> Tagger:
         tagger = _load_hugging_face(folder, about, tag_set)
     else:
         raise SetupError(f"{folder / _ABOUT}: encoder kind {kind!r} is unknown; this folder needs a newer fewtag")
+    wanted = precision or about.get("precision", "auto")
+    tagger.encoder.bf16 = use_bf16(wanted, torch.device(device), tagger.encoder)
     return tagger.to(device).eval()
 
 

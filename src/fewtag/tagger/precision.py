@@ -20,7 +20,10 @@ def has_bf16(device: torch.device) -> bool:
     """Whether bfloat16 products are fast on a device: AVX-512 BF16 or AMX on a CPU, Ampere or later on a GPU."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    if not hasattr(torch.cpu, "get_capabilities"):  # older torch asks one by one
+        asks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+        return any(bool(ask()) for ask in asks if ask is not None)
+    capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

@@ -82,10 +82,9 @@ def spans_of(tags: Sequence[str], *, strict: bool = False) -> tuple[Span, ...]:
     Returns:
         Spans in order of their start.
     """
-    return _spans_of(tuple(tags), strict)
+    return (_remembered if len(tags) <= _SHORT else _spans_of)(tuple(tags), strict)
 
 
-@lru_cache(maxsize=100_000)  # gold tags are read at every evaluation, and short texts share their tags
 def _spans_of(tags: tuple[str, ...], strict: bool) -> tuple[Span, ...]:
     spans: list[Span] = []
     start, label = -1, ""
@@ -99,6 +98,11 @@ def _spans_of(tags: tuple[str, ...], strict: bool) -> tuple[Span, ...]:
     if start >= 0:
         spans.append(Span(start, len(tags), label))
     return tuple(spans)
+
+
+# Gold tags are read at every evaluation, and short texts share their tags; long ones do not, and an endless stream would fill memory.
+_SHORT = 32  # tokens
+_remembered = lru_cache(maxsize=100_000)(_spans_of)
 
 
 def tags_of(spans: Iterable[Span], num_tokens: int, scheme: str = "BIO") -> tuple[str, ...]:

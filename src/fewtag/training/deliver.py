@@ -99,7 +99,13 @@ def finish(
             scores=report_markdown(shown),
             split="test" if "test" in reports else "dev",
         )
-        save(tagger, folder.model, card=card, extra={"run": digest_of(config), "method": method}, force=True)
+        save(
+            tagger,
+            folder.model,
+            card=card,
+            extra={"run": digest_of(config), "method": method, "precision": config.tagger.precision},
+            force=True,
+        )
     metrics: dict[str, Any] = {
         "method": method,
         "encoder": config.tagger.encoder,
