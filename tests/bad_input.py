@@ -104,8 +104,15 @@ CASES = [
     Case(
         "A test sentence that nobody has tagged",
         {"data/en/test.conll": None, "data/en/test.jsonl": '{"text": "red hat", "entities": []}\n{"text": "blue hat"}\n'},
+        0,
+        "cannot be scored",
+    ),
+    Case(
+        "The same when it is to be scored",
+        {"data/en/test.conll": None, "data/en/test.jsonl": '{"text": "red hat", "entities": []}\n{"text": "blue hat"}\n'},
         3,
         "cannot be scored",
+        "train data -o run",
     ),
     Case("A folder that is not there", {}, 3, "no such folder", "check dta"),
     Case("A file where the folder belongs", {}, 3, "give the data folder it lies in", f"check {TRAIN}"),

@@ -206,7 +206,7 @@ def test_a_sentence_to_score_that_nobody_has_tagged_is_refused(split: str) -> No
     corpus = corpus_of(en=20, de=20)
     some = many("ded", 3)
     corpus.sentences["de"][split] = [*some[:1], some[1].without_tags(), *some[2:]]
-    with pytest.raises(DataError, match=f"sentence '{some[1].id}' of de {split} has no tags, so it cannot be scored"):
+    with pytest.raises(DataError, match=f"^f:2: a sentence of {split} without tags cannot be scored"):
         LowResource.sample(corpus, "5")
 
 

@@ -106,6 +106,16 @@ def test_a_hash_that_begins_a_sentence_of_wide_lines_is_its_first_token(tmp_path
     assert count_in_file(tmp_path / "a.conll") == 2
 
 
+@pytest.mark.parametrize(
+    "comment", ["# sent_id = B-2", "# sent_id = s-2", "# page 3-4", "# newdoc\tB-12", "# see page B-1"], ids=lambda text: text[2:8]
+)
+def test_a_comment_as_wide_as_a_token_is_a_comment(tmp_path: Path, comment: str) -> None:
+    wide = ["red\tJJ\tI-NP\tB-X", "hat\tNN\tI-NP\tI-X"] if len(comment.split()) == 4 else ["red JJ B-X", "hat NN I-X"]
+    sentences, problems = read(tmp_path / "a.conll", "\n".join([wide[0], "", comment, wide[1]]) + "\n")
+    assert [s.tokens for s in sentences] == [("red",), ("hat",)] and not problems.errors
+    assert count_in_file(tmp_path / "a.conll") == 2
+
+
 @pytest.mark.parametrize("tags", [["S-LOC", "O", "B-LOC", "E-LOC"], ["U-LOC", "O", "B-LOC", "L-LOC"], ["I-LOC", "O", "I-LOC", "I-LOC"]])
 def test_entities_of_any_scheme_are_counted_in_jsonl(tmp_path: Path, tags: list[str]) -> None:
     sentences, problems = read(tmp_path / "a.jsonl", json.dumps({"tokens": ["Rom", "in", "New", "York"], "tags": tags}) + "\n")

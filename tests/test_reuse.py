@@ -129,3 +129,16 @@ def test_an_encoder_of_other_weights_is_another(shop: Path, tmp_path: Path) -> N
     changed.save_pretrained(encoder)
     with pytest.raises(ConfigError, match=r"a run on other weights than those of .*tiny now"):
         compared(shop, out, encoders=[str(encoder)])
+
+
+def test_sentences_of_no_file_and_a_row_of_its_own_languages(shop: Path, tmp_path: Path) -> None:
+    read = Corpus.from_dir(shop, languages=LANGUAGES)
+    variants = ["tr=supervised-multi: data.languages=tr"]
+    first = compared(read, tmp_path, "supervised-multi", "metats", variants=variants, shared_start=True)
+    assert compared(read, tmp_path, "supervised-multi", "metats", variants=variants, shared_start=True).results == first.results
+
+
+def test_the_built_in_encoder_is_no_folder_of_its_name(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    compared(shop, Path("compact"))
+    assert "encoder" not in read_json(next(Path("compact").glob("cells/*/data.json")))

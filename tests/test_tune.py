@@ -101,6 +101,7 @@ def test_grids_fit_the_method_the_encoder_and_the_user() -> None:
 def test_a_setting_that_is_none_can_be_searched_and_one_of_parts_cannot() -> None:
     grids, standing = space(RunConfig(), "metats", {"train.unlabeled_batch_size": (16, 8)})
     assert grids["train.unlabeled_batch_size"] == (None, 8, 16) and standing["train.unlabeled_batch_size"] is None
+    assert space(RunConfig(), "metats", {"train.max_time": ("2m", "1m")})[0]["train.max_time"] == ("", "1m", "2m")
     with pytest.raises(ConfigError, match=r"--grid train.betas: a grid is of numbers, words or switches"):
         space(RunConfig(), "metats", {"train.betas": (0.9,)})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from fewtag.data.corpus import Corpus
 from fewtag.data.files import read_lines
 from fewtag.data.formats import format_of
+from fewtag.data.formats.conll import is_hash_token
 from fewtag.data.formats.scheme import place_of
 from fewtag.data.problems import Problems
 from fewtag.text.sentence import Sentence
@@ -52,11 +52,10 @@ def count_in_file(path: Path) -> int | None:
         width = 2  # of the last token line: a "#" line as wide is a token
         for _, line in read_lines(path, quiet):
             columns = line.split("\t") if "\t" in line else line.split()
-            is_tag_last = bool(columns) and re.fullmatch(r"O|\S-\S*", columns[-1].strip()) is not None
-            if not inside and line.startswith("# ") and not (is_tag_last and len(columns) in (2, width)):
+            if not inside and line.startswith("# ") and not is_hash_token(line, width):
                 continue
             inside = bool(line.strip()) and columns[0] != "-DOCSTART-"
-            width = len(columns) if inside else width
+            width = (-len(columns) if "\t" in line else len(columns)) if inside else width
             tag = _as_tag(columns[-1].strip() if len(columns) > 1 else "O")
             count, before = count + _begins(tag, before), tag
         return count

@@ -118,7 +118,10 @@ class LowResource:
                 result[split][language] = [s for s in some if len(s)]
                 bare = next((s for s in result[split][language] if s.tags is None), None)
                 if bare is not None:
-                    raise DataError(f"{corpus.name}: sentence {bare.id!r} of {language} {split} has no tags, so it cannot be scored")
+                    where = bare.source or f"{corpus.name}: {language}, id {bare.id!r}"
+                    raise DataError(
+                        f"{where}: a sentence of {split} without tags cannot be scored; where nothing is to be marked, give it no entities"
+                    )
         if not any(result["labeled"].values()):
             raise DataError(f"{corpus.name}: no labeled sentence in any language; train files need tags")
         kept = {name: {lang: some for lang, some in part.items() if some} for name, part in result.items()}

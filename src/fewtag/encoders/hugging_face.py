@@ -246,7 +246,10 @@ def _put_space_before(tokenizer: Any) -> None:
     before = getattr(backend, "pre_tokenizer", None)
     if before is None:
         return
-    state = json.loads(before.__getstate__())
+    try:
+        state = json.loads(before.__getstate__())
+    except Exception:  # of no class of its own: one written in Python (Jieba) cannot be looked into, and is no byte-level one
+        return
     first = state["pretokenizers"][0] if state.get("type") == "Sequence" else state
     if first.get("type") == "ByteLevel" and not first["add_prefix_space"]:
         first["add_prefix_space"] = True

@@ -135,8 +135,10 @@ def _check_files(folder: RunFolder, cell: Cell, corpus: Corpus) -> None:
     """Refuse to mix runs on different data, or on other weights of one encoder; where the data folder lies does not matter."""
     before = read_of_cell(folder.path, "data.json")
     own = cell.config.data.languages or corpus.languages
-    now = {name: digest for name, digest in corpus.files.items() if name.split("/")[0] in own}
-    if before.get("files", {}) != now:
+    recorded, now = (
+        {name: digest for name, digest in files.items() if name.split("/")[0] in own} for files in (before.get("files", {}), corpus.files)
+    )
+    if recorded != now:
         what = f"other files than those of {corpus.name}"
     elif differ(before.get("encoder"), weights_of(cell.config.tagger.encoder)):
         what = f"other weights than those of {cell.encoder}"

@@ -121,7 +121,9 @@ def space(config: RunConfig, method: str, given: Mapping[str, Sequence[Value]]) 
         standing[key] = encoder.learning_rate if key == "train.lr" and found == "auto" else found
         if not isinstance(standing[key], str | int | float | None):
             raise ConfigError(f"--grid {key}: a grid is of numbers, words or switches, and this setting is {standing[key]!r}")
-        grids[key] = tuple(sorted({*values, standing[key]}, key=lambda value: (value is not None, isinstance(value, str), value or 0)))
+        grids[key] = tuple(
+            sorted({*values, standing[key]}, key=lambda value: (value is not None, isinstance(value, str), 0 if value is None else value))
+        )
         for value in grids[key]:
             applied(config, method, {key: value})
     return grids, standing

@@ -6,6 +6,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from fewtag.encoders.compact import CompactEncoder
 from fewtag.encoders.encoder import Encoder
 from fewtag.encoders.hugging_face import HuggingFaceEncoder
 from fewtag.errors import ConfigError
@@ -20,8 +21,12 @@ def weights_of(encoder: str) -> dict[str, str]:
     Args:
         encoder: as a configuration names it.
     """
-    folder = Path(encoder)
-    files = sorted(path for path in folder.iterdir() if path.suffix in _PARTS and path.is_file()) if folder.is_dir() else []
+    folder = Path() if encoder == CompactEncoder.kind else Path(encoder)
+    files = (
+        sorted(path for path in folder.iterdir() if path.suffix in _PARTS and path.is_file())
+        if folder != Path() and folder.is_dir()
+        else []
+    )
     return {path.name: _digest(path, path.stat().st_mtime_ns, path.stat().st_size) for path in files}
 
 

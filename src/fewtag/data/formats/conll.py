@@ -9,6 +9,7 @@ from fewtag.data.files import read_lines, write_text
 from fewtag.data.problems import Problems
 from fewtag.errors import ConfigError
 from fewtag.text.sentence import Sentence
+from fewtag.text.tags import is_tag
 
 
 def read(
@@ -61,7 +62,7 @@ def read(
             columns = [column for column in columns if column]
         if columns[0] == "-DOCSTART-":
             continue
-        if not tokens and line.startswith("#") and (line.startswith("# ") or len(columns) < needed) and not is_hash_token(columns, width):
+        if not tokens and line.startswith("#") and (line.startswith("# ") or len(columns) < needed) and not is_hash_token(line, width):
             key, equals, value = line[1:].partition("=")
             if equals and key.strip() in ("id", "sent_id"):
                 name = value.strip()
@@ -83,20 +84,27 @@ def read(
             continue
         tokens.append(token)
         tags.append(tag)
-        width = len(columns)
+        width = -len(columns) if "\t" in line else len(columns)
     sentence = finished()
     if sentence:
         yield sentence
 
 
-def is_hash_token(columns: list[str], width: int) -> bool:
+def is_hash_token(line: str, width: int) -> bool:
     """Whether a ``#`` before a sentence is its first token: two columns, or as many as the last token line had, the last of them a tag.
 
     Args:
-        columns: of the line.
-        width: columns of the token line before it; 2 where there is none.
+        line: as read.
+        width: columns of the token line before it, negative where tabs kept them apart; 2 where there is none.
     """
-    return len(columns) in (2, width) and columns[0] == "#" and (columns[-1].strip() == "O" or columns[-1][1:2] == "-")
+    tabs = "\t" in line
+    columns = line.split("\t") if tabs else line.split()
+    if not columns or columns[0] != "#" or columns[1:2] == ["="] or "=" in columns:
+        return False
+    tag = columns[-1].strip()
+    if len(columns) == 2:
+        return tag == "O" or tag[1:2] == "-"
+    return len(columns) == abs(width) and tabs == (width < 0) and is_tag(tag)
 
 
 def write(sentences: Iterable[Sentence], path: Path) -> None:
