@@ -378,7 +378,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     pytest.importorskip("torch")
     import fewtag.cli.predict as module
 
-    def fake(model: Path, device: str, batch_tokens: int, threshold: float) -> Predictor:
+    def fake(model: Path, device: str, batch_tokens: int, threshold: float, precision: str | None) -> Predictor:
         return Predictor(CapitalTagger(), batch_tokens=batch_tokens, threshold=threshold, name=model.name)
 
     monkeypatch.setattr(module, "_load", fake)
