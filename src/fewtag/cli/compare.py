@@ -138,7 +138,7 @@ def compared(
                 **options,
             )
         except Interrupted as error:
-            # What --force removed is gone, and what has run since is to stay; runs at equal cost are removed when they are known alone.
+            # --force has removed what it was to, and what has run since is to stay; but runs at equal cost go once those costs are known.
             words = command if options.get("equal_budget") else command.replace(" --force", "")
             raise Interrupted(f"{error}. Go on with: {words}") from None
     failed = done.results.failed

@@ -99,7 +99,7 @@ def is_hash_token(line: str, width: int) -> bool:
     """
     tabs = "\t" in line
     columns = line.split("\t") if tabs else line.split()
-    if not columns or columns[0] != "#" or columns[1:2] == ["="] or "=" in columns:
+    if columns[:1] != ["#"] or "=" in columns:
         return False
     tag = columns[-1].strip()
     if len(columns) == 2:
