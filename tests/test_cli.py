@@ -134,7 +134,7 @@ def test_spans_of_text_know_no_scheme(tmp_path: Path) -> None:
     lines = [{"text": "I love New York", "entities": [entity]}, {"tokens": ["New", "York"], "tags": ["B-LOC", "I-LOC"]}]
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, lines)))
     done = fewtag("convert", "in.jsonl", "out.jsonl", "--scheme", "BIOES", folder=tmp_path)
-    assert done.returncode == 0 and "2 entities written" in done.stderr and "1 records have spans of their text" in done.stderr
+    assert done.returncode == 0 and "2 entities written" in done.stderr and "which know no tag scheme: 1 of 2" in done.stderr
     first, second = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
     assert [{key: each[key] for key in entity} for each in first["entities"]] == [entity]
     assert second["tags"] == ["B-LOC", "E-LOC"]

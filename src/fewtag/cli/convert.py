@@ -56,7 +56,7 @@ def convert(
         target,
     )
     if any(apart):
-        print(f"note: {sum(apart)} records have spans of their text, which know no tag scheme", file=sys.stderr)
+        print(f"note: of text, and so with spans, which know no tag scheme: {sum(apart)} of {len(sentences)}", file=sys.stderr)
     before = _entities(sentences)
     again = read_file(target, language=language, problems=Problems(), format=to)
     after = _entities(again)

@@ -14,10 +14,10 @@ from typing import Annotated
 import typer
 
 from fewtag.cli.extras import need_training
-from fewtag.cli.settings import Precision, precision_of
+from fewtag.cli.settings import precision_of
 from fewtag.data.files import write_text
 from fewtag.errors import ConfigError, unknown
-from fewtag.serving import load
+from fewtag.serving import Precision, load
 from fewtag.serving.predictor import Predictor
 from fewtag.serving.readers import BadInput, Record
 from fewtag.serving.sources import read_inputs

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from fewtag.config import build, from_environment, merge, nest, overrides, read_toml, words_of
 from fewtag.errors import ConfigError, unknown
+from fewtag.serving import Precision
 
 if TYPE_CHECKING:
     from fewtag.training.run_config import RunConfig
-
-Precision = Literal["auto", "bf16", "fp32"]  # as `fewtag.tagger.precision` has it, which needs torch
 
 
 def resumed_config(out: Path, folder: Path | None, file: Path | None, pairs: Sequence[str], flags: dict[str, Any]) -> RunConfig:

@@ -10,6 +10,8 @@ from fewtag.errors import missing_extra
 from fewtag.serving.documents import Document, Entity
 from fewtag.serving.predictor import Predictor
 
+Precision = Literal["auto", "bf16", "fp32"]  # as `fewtag.tagger.precision` has it, which needs torch
+
 __all__ = ["Document", "Entity", "Predictor", "load"]
 
 
@@ -19,7 +21,7 @@ def load(
     device: str = "cpu",
     batch_tokens: int = 4096,
     threshold: float = 0.0,
-    precision: Literal["auto", "bf16", "fp32"] | None = None,
+    precision: Precision | None = None,
 ) -> Predictor:
     """Load a tagger folder for tagging.
 

@@ -21,7 +21,9 @@ def weights_of(encoder: str) -> dict[str, str]:
     Args:
         encoder: as a configuration names it.
     """
-    folder = Path() if encoder == CompactEncoder.kind else Path(encoder)
+    folder = Path(encoder)
+    if encoder == CompactEncoder.kind or not folder.is_dir():
+        return {}
     files = (
         sorted(path for path in folder.iterdir() if path.suffix in _PARTS and path.is_file())
         if folder != Path() and folder.is_dir()
