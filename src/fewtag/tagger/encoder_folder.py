@@ -24,11 +24,7 @@ def weights_of(encoder: str) -> dict[str, str]:
     folder = Path(encoder)
     if encoder == CompactEncoder.kind or not folder.is_dir():
         return {}
-    files = (
-        sorted(path for path in folder.iterdir() if path.suffix in _PARTS and path.is_file())
-        if folder != Path() and folder.is_dir()
-        else []
-    )
+    files = sorted(path for path in folder.iterdir() if path.suffix in _PARTS and path.is_file())
     return {path.name: _digest(path, path.stat().st_mtime_ns, path.stat().st_size) for path in files}
 
 
